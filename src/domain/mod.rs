@@ -1,0 +1,10 @@
+//! The words that every part of Stakeout shares: time, fields, events, entities, scores, findings and alerts.
+//! Plain data, without behaviour that waits, reads a clock or fails on the network.
+
+mod event;
+mod field;
+mod time;
+
+pub use event::{Event, Value};
+pub use field::{Field, FieldKind};
+pub use time::{Duration, Timestamp};

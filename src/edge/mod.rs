@@ -1,0 +1,1 @@
+//! The world: readers of files and sinks behind small traits. Nothing here decides anything.

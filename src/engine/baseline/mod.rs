@@ -1,0 +1,1 @@
+//! Per-entity predictive distributions: constant-time updates, tens of bytes each.

@@ -1,0 +1,1 @@
+//! Frames of a capture to flows and to what was said in them.

@@ -1,0 +1,4 @@
+//! The thinking: pure, synchronous and deterministic. No sockets, files, clocks, logging or metrics.
+
+pub mod baseline;
+pub mod decoder;
