@@ -1,10 +1,14 @@
 //! The words that every part of Stakeout shares: time, fields, events, entities, scores, findings and alerts.
 //! Plain data, without behaviour that waits, reads a clock or fails on the network.
 
+mod definition;
 mod event;
 mod field;
 mod time;
 
+pub use definition::{
+    BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Tail,
+};
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use time::{Duration, Timestamp};
