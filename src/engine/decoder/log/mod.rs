@@ -1,5 +1,13 @@
 //! Lines of logs to events: one file a format, told apart from their content.
 
+pub mod json;
+mod scanner;
+mod values;
+mod zeek;
+mod zeek_json;
+mod zeek_kinds;
+pub mod zeek_tsv;
+
 use super::Output;
 use crate::domain::Timestamp;
 

@@ -1,0 +1,156 @@
+//! Zeek's own log files: columns from the `#fields` header, never by position. A file may hold several logs one after
+//! the other; a column that the header does not name is missing, one that no table knows is passed over.
+
+use super::LineDecoder;
+use super::zeek::{Cell, Record, event, kind_of_path};
+use super::zeek_kinds::Kind;
+use crate::domain::Timestamp;
+use crate::engine::decoder::Output;
+
+/// How many columns of a header are read.
+const HEADER_COLUMNS_MAX: usize = 512;
+
+/// Reads Zeek's tab-separated logs.
+#[derive(Debug)]
+pub struct ZeekTsv {
+    separator: String,
+    set_separator: char,
+    empty: String,
+    unset: String,
+    path: String,
+    header: Header,
+}
+
+#[derive(Debug)]
+enum Header {
+    /// No `#fields` yet.
+    None,
+    /// A log that becomes no events.
+    Other,
+    /// For each column of the file its place in the log's table.
+    Known {
+        kind: &'static Kind,
+        places: Vec<Option<usize>>,
+    },
+}
+
+impl Default for ZeekTsv {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ZeekTsv {
+    /// A decoder that has seen no header yet.
+    pub fn new() -> Self {
+        ZeekTsv {
+            separator: "\t".to_owned(),
+            set_separator: ',',
+            empty: "(empty)".to_owned(),
+            unset: "-".to_owned(),
+            path: String::new(),
+            header: Header::None,
+        }
+    }
+
+    /// Takes one line that begins with `#`. The value stands behind the separator, behind a blank for `#separator`.
+    fn header_line(&mut self, line: &str) {
+        if let Some(value) = line.strip_prefix("#separator ") {
+            *self = Self::new();
+            let value = value.trim();
+            let code = value
+                .strip_prefix("\\x")
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            match code {
+                Some(code) if code.is_ascii() => self.separator = char::from(code).to_string(),
+                None if !value.is_empty() && value.len() <= 8 => self.separator = value.to_owned(),
+                _ => {}
+            }
+            return;
+        }
+        let Some((name, value)) = line.split_once(self.separator.as_str()) else {
+            return;
+        };
+        match name {
+            "#set_separator" => self.set_separator = value.chars().next().unwrap_or(','),
+            "#empty_field" => self.empty = value.chars().take(64).collect(),
+            "#unset_field" => self.unset = value.chars().take(64).collect(),
+            "#path" => self.path = value.chars().take(64).collect(),
+            "#fields" => self.header = self.read_fields(value),
+            _ => {}
+        }
+    }
+
+    fn read_fields(&self, names: &str) -> Header {
+        let names: Vec<&str> = names.split(self.separator.as_str()).take(HEADER_COLUMNS_MAX).collect();
+        let Some(kind) = kind_of_path(&self.path) else {
+            return Header::Other;
+        };
+        let mut taken = 0u64;
+        let places = names
+            .iter()
+            .map(|name| {
+                let place = kind.columns.iter().position(|column| column.name == *name)?;
+                // A column that is named twice counts once.
+                let bit = 1u64.checked_shl(place as u32)?;
+                let first = taken & bit == 0;
+                taken |= bit;
+                first.then_some(place)
+            })
+            .collect();
+        Header::Known { kind, places }
+    }
+
+    fn record<'a>(&self, line: &'a str, places: &[Option<usize>]) -> Result<Record<'a>, &'static str> {
+        let mut record = Record::new(Some(self.set_separator));
+        let mut cells = line.split(self.separator.as_str());
+        for place in places {
+            let cell = cells.next().ok_or("zeek_too_few_columns")?;
+            let Some(place) = place else { continue };
+            if cell == self.unset || cell == self.empty || cell.is_empty() {
+                continue;
+            }
+            record.set(
+                *place,
+                if cell.contains("\\x") {
+                    Cell::Tsv(cell)
+                } else {
+                    Cell::Plain(cell)
+                },
+            );
+        }
+        Ok(record)
+    }
+}
+
+impl LineDecoder for ZeekTsv {
+    fn line(&mut self, line: &[u8], output: &mut Output) {
+        output.tally.records += 1;
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\r');
+        if text.starts_with('#') {
+            self.header_line(text);
+            output.tally.ignore("comment");
+            return;
+        }
+        let result = match &self.header {
+            Header::None => Err("zeek_no_header"),
+            Header::Other => {
+                output.tally.ignore("zeek_other");
+                return;
+            }
+            Header::Known { kind, places } => self.record(text, places).and_then(|record| event(kind, &record)),
+        };
+        match result {
+            Ok(event) => {
+                output.tally.decoded += 1;
+                output.events.push(event);
+            }
+            Err(reason) => output.tally.refuse(reason),
+        }
+    }
+
+    fn advance(&mut self, _time: Timestamp, _output: &mut Output) {}
+
+    fn finish(&mut self, _output: &mut Output) {}
+}
