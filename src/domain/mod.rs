@@ -2,6 +2,7 @@
 //! Plain data, without behaviour that waits, reads a clock or fails on the network.
 
 mod definition;
+mod document;
 mod event;
 mod field;
 mod time;
@@ -9,6 +10,7 @@ mod time;
 pub use definition::{
     BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Tail,
 };
+pub use document::{Document, Mistake, Place, nearest};
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use time::{Duration, Timestamp};
