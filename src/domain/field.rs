@@ -132,6 +132,7 @@ fields! {
     ClientMac "client.mac" Keyword;
     ClientIp "client.ip" Ip;
     ServerIp "server.ip" Ip;
+    ServerPort "server.port" Long;
     UserName "user.name" Keyword;
     UserId "user.id" Keyword;
     UserDomain "user.domain" Keyword;
@@ -244,6 +245,8 @@ fields! {
     SshHasshServer "ssh.hassh_server" Keyword;
     SshAuthSuccess "ssh.auth.success" Bool;
     SshAuthAttempts "ssh.auth.attempts" Long;
+    SystemAuthSshMethod "system.auth.ssh.method" Keyword;
+    SystemAuthSshSignature "system.auth.ssh.signature" Keyword;
     DhcpMessageType "dhcp.message_type" Keyword;
     DhcpClientId "dhcp.client_id" Keyword;
     DhcpHostname "dhcp.hostname" Keyword;

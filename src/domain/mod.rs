@@ -14,3 +14,4 @@ pub use document::{Document, Mistake, Place, nearest};
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use time::{Duration, Timestamp};
+pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

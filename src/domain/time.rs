@@ -82,7 +82,7 @@ impl Timestamp {
 }
 
 /// Reads `YYYY-MM-DD[T ]hh:mm:ss[.fffffffff]` as if it were UTC and gives what stands behind it.
-fn parse_civil(text: &[u8]) -> Option<(Timestamp, &[u8])> {
+pub(crate) fn parse_civil(text: &[u8]) -> Option<(Timestamp, &[u8])> {
     let [
         y1,
         y2,

@@ -1,4 +1,17 @@
 //! Lines of logs to events: one file a format, told apart from their content.
+//!
+//! To add a format: a variant of [`Format`], its name, its way to know a line, its decoder.
+
+#[cfg(test)]
+pub(crate) mod check;
+pub mod lines;
+mod programs;
+mod sshd;
+mod syslog;
+mod syslog_time;
+mod text;
+
+pub use syslog_time::{Ends, year_of_first_line};
 
 pub mod json;
 mod scanner;
@@ -23,7 +36,8 @@ pub struct LineContext {
 /// Reads one format line by line.
 pub trait LineDecoder: Send {
     /// Reads one line, given without its line end; at most `line_bytes_max` bytes, never empty.
-    /// Adds its events to `output.events` and the line to exactly one of decoded, ignored, refused of `output.tally`.
+    /// Counts it in `output.tally.records`, adds its events to `output.events` and the line to exactly one of decoded,
+    /// ignored, refused of `output.tally`.
     /// A line that is part of an event to come (a Linux audit record) counts as decoded.
     fn line(&mut self, line: &[u8], output: &mut Output);
 
@@ -32,4 +46,102 @@ pub trait LineDecoder: Send {
 
     /// The input has ended: gives out what waited for more lines.
     fn finish(&mut self, output: &mut Output);
+}
+
+/// The formats of lines that are known, in the order in which they are asked whether a line is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Lines of syslog: RFC 3164 and RFC 5424 framing, and what rsyslog and journald write to files.
+    Syslog,
+}
+
+impl Format {
+    /// Every format, the one with the surest mark first.
+    pub const ALL: &'static [Format] = &[Format::Syslog];
+
+    /// The format's name, as summaries print it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Syslog => "syslog",
+        }
+    }
+
+    /// Whether a line looks like this format's. Cheap, and strict enough that prose is nobody's.
+    fn knows(self, line: &[u8]) -> bool {
+        match self {
+            Format::Syslog => syslog::is_line(line),
+        }
+    }
+
+    /// A decoder for one input of this format.
+    pub fn decoder(self, context: LineContext) -> Box<dyn LineDecoder> {
+        match self {
+            Format::Syslog => Box::new(syslog::SyslogDecoder::new(context)),
+        }
+    }
+}
+
+/// How many lines with content are looked at.
+const DETECT_LINES_MAX: usize = 200;
+
+/// The format of an input that begins with `head` (about the first 64 KiB); `None` when it is none that is known.
+///
+/// The format that knows the most lines wins, the earlier of [`Format::ALL`] where two know as many. A tenth of the
+/// lines must be known, so that messages of several lines don't hide their format. A byte order mark, CRLF, empty
+/// lines and leading `#` comments do no harm. The last line counts only if its end was seen, or if there is no other.
+pub fn detect(head: &[u8]) -> Option<Format> {
+    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    let whole = match memchr::memrchr(b'\n', head) {
+        Some(end) => head.get(..end).unwrap_or(head),
+        None => head,
+    };
+    let mut known = vec![0usize; Format::ALL.len()];
+    let mut lines = 0usize;
+    for line in whole.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        if lines == DETECT_LINES_MAX {
+            break;
+        }
+        if line.is_empty() {
+            continue;
+        }
+        let mut anyone = false;
+        for (format, known) in Format::ALL.iter().zip(&mut known) {
+            if format.knows(line) {
+                *known += 1;
+                anyone = true;
+            }
+        }
+        if anyone || line.first() != Some(&b'#') {
+            lines += 1;
+        }
+    }
+    let mut best: Option<(Format, usize)> = None;
+    for (format, count) in Format::ALL.iter().zip(known) {
+        if count > 0 && count * 10 >= lines && best.is_none_or(|(_, most)| count > most) {
+            best = Some((*format, count));
+        }
+    }
+    best.map(|(format, _)| format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_told_from_content() {
+        for (head, format) in [
+            ("", None),
+            ("\n\n", None),
+            ("It was the best of times, it was the worst of times.\n", None),
+            (
+                "\u{feff}\r\n# copied by hand\r\nMar 27 13:06:56 web sshd[1291]: Server listening on :: port 22.\r\nMar 27 13",
+                Some(Format::Syslog),
+            ),
+            ("<34>1 2026-03-02T09:12:41Z web su - - - hello", Some(Format::Syslog)),
+        ] {
+            assert_eq!(detect(head.as_bytes()), format, "{head:?}");
+        }
+        assert_eq!(detect(&[0xff; 4096]), None);
+    }
 }
