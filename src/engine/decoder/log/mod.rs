@@ -4,22 +4,21 @@
 
 #[cfg(test)]
 pub(crate) mod check;
+pub mod json;
 pub mod lines;
 mod programs;
+mod scanner;
 mod sshd;
 mod syslog;
 mod syslog_time;
 mod text;
-
-pub use syslog_time::{Ends, year_of_first_line};
-
-pub mod json;
-mod scanner;
 mod values;
 mod zeek;
 mod zeek_json;
 mod zeek_kinds;
 pub mod zeek_tsv;
+
+pub use syslog_time::{Ends, year_of_first_line};
 
 use super::Output;
 use crate::domain::Timestamp;
@@ -51,17 +50,23 @@ pub trait LineDecoder: Send {
 /// The formats of lines that are known, in the order in which they are asked whether a line is theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Zeek's own log files, with their `#fields` header.
+    ZeekTsv,
+    /// One JSON object a line: Zeek, Suricata EVE, Windows events, ECS.
+    Json,
     /// Lines of syslog: RFC 3164 and RFC 5424 framing, and what rsyslog and journald write to files.
     Syslog,
 }
 
 impl Format {
     /// Every format, the one with the surest mark first.
-    pub const ALL: &'static [Format] = &[Format::Syslog];
+    pub const ALL: &'static [Format] = &[Format::ZeekTsv, Format::Json, Format::Syslog];
 
     /// The format's name, as summaries print it.
     pub const fn name(self) -> &'static str {
         match self {
+            Format::ZeekTsv => "zeek-tsv",
+            Format::Json => "json",
             Format::Syslog => "syslog",
         }
     }
@@ -69,6 +74,8 @@ impl Format {
     /// Whether a line looks like this format's. Cheap, and strict enough that prose is nobody's.
     fn knows(self, line: &[u8]) -> bool {
         match self {
+            Format::ZeekTsv => line.starts_with(b"#fields") || line.starts_with(b"#separator"),
+            Format::Json => line.starts_with(b"{") && line.ends_with(b"}"),
             Format::Syslog => syslog::is_line(line),
         }
     }
@@ -76,6 +83,8 @@ impl Format {
     /// A decoder for one input of this format.
     pub fn decoder(self, context: LineContext) -> Box<dyn LineDecoder> {
         match self {
+            Format::ZeekTsv => Box::new(zeek_tsv::ZeekTsv::new()),
+            Format::Json => Box::new(json::JsonLines::new()),
             Format::Syslog => Box::new(syslog::SyslogDecoder::new(context)),
         }
     }
@@ -103,6 +112,10 @@ pub fn detect(head: &[u8]) -> Option<Format> {
         }
         if line.is_empty() {
             continue;
+        }
+        // Zeek's header stands once, in front of any number of lines that could be anything.
+        if Format::ZeekTsv.knows(line) {
+            return Some(Format::ZeekTsv);
         }
         let mut anyone = false;
         for (format, known) in Format::ALL.iter().zip(&mut known) {
@@ -139,6 +152,12 @@ mod tests {
                 Some(Format::Syslog),
             ),
             ("<34>1 2026-03-02T09:12:41Z web su - - - hello", Some(Format::Syslog)),
+            (
+                "#separator \\x09\n#set_separator\t,\n#fields\tts\tuid\n1\t2\n",
+                Some(Format::ZeekTsv),
+            ),
+            ("{\"a\":1}\n{\"b\":2}\n{\"c\"", Some(Format::Json)),
+            ("{\"a\":1}", Some(Format::Json)),
         ] {
             assert_eq!(detect(head.as_bytes()), format, "{head:?}");
         }
