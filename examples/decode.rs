@@ -1,0 +1,105 @@
+//! Prints the events of captures as JSON lines, field name to value, and the account of frames at the end.
+//!
+//! `decode [--quiet] CAPTURE...`: each capture is decoded on its own. With `--quiet` only the account is printed, with
+//! the CPU time that it took.
+
+use anyhow::{Context, Result};
+use serde_json::{Map, json};
+use stakeout::domain::{Event, Timestamp, Value};
+use stakeout::engine::decoder::Output;
+use stakeout::engine::decoder::packet::{LinkType, PacketDecoder, PacketOptions};
+use std::io::{BufWriter, Write};
+
+fn main() -> Result<()> {
+    let mut is_quiet = false;
+    let mut writer = BufWriter::new(std::io::stdout().lock());
+    for argument in std::env::args().skip(1) {
+        if argument == "--quiet" {
+            is_quiet = true;
+            continue;
+        }
+        decode(&argument, is_quiet, &mut writer).with_context(|| format!("decoding {argument}"))?;
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+fn decode(path: &str, is_quiet: bool, writer: &mut impl Write) -> Result<()> {
+    let mut capture = pcap::Capture::from_file_with_precision(path, pcap::Precision::Nano)?;
+    let number = u32::try_from(capture.get_datalink().0)?;
+    let link = LinkType::from_number(number).with_context(|| format!("link type {number} is not read"))?;
+    let mut decoder = PacketDecoder::new(PacketOptions::default());
+    let mut output = Output::default();
+    let mut events = 0u64;
+    let began = std::time::Instant::now();
+    let mut cut = None;
+    loop {
+        let packet = match capture.next_packet() {
+            Ok(packet) => packet,
+            Err(pcap::Error::NoMorePackets) => break,
+            Err(error) => {
+                cut = Some(error.to_string());
+                break;
+            }
+        };
+        let header = packet.header;
+        let time = Timestamp::from_nanos(header.ts.tv_sec * 1_000_000_000 + header.ts.tv_usec);
+        decoder.frame(link, time, header.len, packet.data, &mut output);
+        if output.events.len() >= 1024 {
+            events += output.events.len() as u64;
+            drain(&mut output, is_quiet, writer)?;
+        }
+    }
+    decoder.finish(&mut output);
+    events += output.events.len() as u64;
+    drain(&mut output, is_quiet, writer)?;
+    let account = json!({
+        "capture": path,
+        "cut": cut,
+        "events": events,
+        "records": output.tally.records,
+        "decoded": output.tally.decoded,
+        "ignored": output.tally.ignored,
+        "refused": output.tally.refused,
+        "counters": format!("{:?}", decoder.counters()),
+        "seconds": began.elapsed().as_secs_f64(),
+    });
+    writeln!(writer, "{account}")?;
+    Ok(())
+}
+
+fn drain(output: &mut Output, is_quiet: bool, writer: &mut impl Write) -> Result<()> {
+    for event in output.events.drain(..) {
+        if !is_quiet {
+            serde_json::to_writer(&mut *writer, &object(&event))?;
+            writer.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}
+
+fn object(event: &Event) -> Map<String, serde_json::Value> {
+    let mut object = Map::new();
+    object.insert("@timestamp".to_owned(), json!(event.time().nanos()));
+    if let Some(start) = event.start() {
+        object.insert("event.start".to_owned(), json!(start.nanos()));
+    }
+    for (field, value) in event.fields() {
+        let value = match value {
+            Value::Str(text) => json!(text),
+            Value::U64(number) => json!(number),
+            Value::I64(number) => json!(number),
+            Value::F64(number) => json!(number),
+            Value::Ip(address) => json!(address.to_string()),
+            Value::Bool(yes) => json!(yes),
+        };
+        match object.get_mut(field.name()) {
+            Some(serde_json::Value::Array(values)) => values.push(value),
+            Some(first) => *first = json!([first.take(), value]),
+            None => {
+                object.insert(field.name().to_owned(), value);
+            }
+        }
+    }
+    object
+}
