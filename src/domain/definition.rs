@@ -256,8 +256,9 @@ pub enum Season {
     HourOfWeek,
 }
 
-/// What a baseline believes before it has seen anything. `weight` is how much history the belief is worth, in windows
-/// (count, distinct, magnitude), attempts (ratio), sessions (time of week), pairs (interval) or values (quantile).
+/// What a baseline believes before it has seen anything. `weight` is how much of an entity's own history outweighs the
+/// belief: windows (count, distinct, magnitude), attempts (ratio), sessions (time of week), pairs (interval) or values
+/// (quantile).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Prior {
     /// For whole numbers of events.
@@ -269,17 +270,19 @@ pub enum Prior {
     /// For hits among attempts.
     Ratio {
         /// The usual share of hits, above 0 and below 1.
-        rate: f64,
+        mean: f64,
+        /// How much the attempts of one window resemble each other: their correlation, 0 to 1.
+        dispersion: f64,
         /// In attempts.
         weight: f64,
     },
     /// For values: Pitman and Yor's process. The next value is a new one with probability
-    /// `(concentration + discount * values) / (concentration + seen)`.
+    /// `(strength + discount * values) / (strength + seen)`.
     Category {
         /// 0 where the kinds of values come to an end, towards 1 where new ones never stop.
         discount: f64,
-        /// How many values are new at the beginning, about.
-        concentration: f64,
+        /// How many observations the expectation of something new is worth at the beginning.
+        strength: f64,
     },
     /// For the hour of the week: all hours are alike.
     TimeOfWeek {
@@ -325,11 +328,9 @@ impl Prior {
 /// A belief about whole numbers in a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CountPrior {
-    /// The share of windows in which anything happens, above 0 and below 1.
-    pub active: f64,
     /// The mean over all windows, empty ones too; above 0.
     pub mean: f64,
-    /// The negative binomial's size: the variance is `mean + mean^2 / dispersion`. Small is clumped.
+    /// How clumped: the variance is `mean + dispersion * mean^2`.
     pub dispersion: f64,
     /// In windows.
     pub weight: f64,

@@ -316,7 +316,7 @@ impl<'de> Visitor<'de> for Here {
 /// The word among `words` that is nearest to `word` by edits, if any is near.
 pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<String> {
     let word = word.to_lowercase();
-    let near_max = 1 + word.chars().count() / 4;
+    let near_max = (1 + word.chars().count() / 3).min(4);
     words
         .into_iter()
         .map(|candidate| (edits(&word, &candidate.to_lowercase()), candidate))

@@ -51,6 +51,8 @@ pub struct Selections {
     pub named: BTreeMap<String, Matcher>,
     /// The named selections that the condition does not speak of.
     pub unused: Vec<String>,
+    /// Every field that a selection speaks of, in the order of their numbers.
+    pub fields: Vec<Field>,
 }
 
 impl Selections {
@@ -100,7 +102,14 @@ impl Selections {
         if mistakes.len() > before {
             return None;
         }
+        let mut fields = Vec::new();
+        for node in named.values() {
+            node.collect_fields(&mut fields);
+        }
+        fields.sort();
+        fields.dedup();
         Some(Selections {
+            fields,
             condition: Matcher::new(Node::Any(alternatives)),
             unused: named.keys().filter(|name| !used.contains(*name)).cloned().collect(),
             named: named

@@ -135,6 +135,27 @@ impl Node {
         fields
     }
 
+    /// Adds every field that the node speaks of.
+    fn collect_fields(&self, fields: &mut Vec<Field>) {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => {
+                for node in nodes {
+                    node.collect_fields(fields);
+                }
+            }
+            Node::Not(node) => node.collect_fields(fields),
+            Node::Present(field) => fields.push(*field),
+            Node::Some(field, predicates) => {
+                fields.push(*field);
+                fields.extend(predicates.iter().filter_map(|predicate| match predicate {
+                    Predicate::Reference(other, ..) => Some(*other),
+                    _ => None,
+                }));
+            }
+            Node::Keyword(_) => {}
+        }
+    }
+
     /// The same node with its parts in the order of their cost, and nothing nested that need not be.
     fn sorted(self) -> Node {
         match self {
