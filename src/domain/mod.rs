@@ -3,6 +3,7 @@
 
 mod definition;
 mod document;
+mod entity;
 mod event;
 mod field;
 mod time;
@@ -11,6 +12,7 @@ pub use definition::{
     BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Tail,
 };
 pub use document::{Document, Mistake, Place, nearest};
+pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_entity, write_value};
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use time::{Duration, Timestamp};

@@ -4,3 +4,4 @@ pub mod baseline;
 pub mod catalog;
 pub mod decoder;
 pub mod select;
+pub mod order;

@@ -1,0 +1,317 @@
+//! Order and time: one ordered sequence of stamped events out of an input whose records may be slightly disordered or
+//! carry times that nobody should believe.
+//!
+//! [`TimeGuard`] holds back records whose time jumps until others agree; [`OrderBuffer`] sorts what passes within
+//! `disorder_max` and stamps it. Records of equal time are ordered by their content, so that neither a shuffle within
+//! `disorder_max` nor a cut between files changes what follows.
+
+use crate::domain::{Duration, Event, Timestamp};
+use std::collections::{BinaryHeap, VecDeque};
+
+/// A record that jumps further ahead of its input than this waits until others agree.
+pub const JUMP_MAX: Duration = Duration::from_seconds(3600);
+/// A record that lies further behind its input than this is refused.
+pub const BEHIND_MAX: Duration = Duration::from_seconds(24 * 3600);
+/// How many records must follow a jump, none of them contradicting it, before it is believed.
+pub const WITNESSES: usize = 2;
+/// An unwitnessed jump at the end of an input is believed up to this length.
+const LAST_JUMP_MAX: Duration = Duration::from_seconds(24 * 3600);
+/// The first record of an input is refused when the records after it agree on a time further away than this.
+const FIRST_GAP_MAX: Duration = Duration::from_seconds(366 * 24 * 3600);
+/// Records held back at once. Beyond it the oldest jump is refused.
+const HELD_MAX: usize = 64;
+
+/// The verdict on held-back records: those refused are counted by the caller under this word.
+pub const IMPLAUSIBLE_TIME: &str = "implausible_time";
+
+/// Holds back records whose time jumps until [`WITNESSES`] others agree.
+///
+/// A jump is contradicted by a following record that lies more than [`JUMP_MAX`] behind it, and refused when as many
+/// records contradict it as could have confirmed it.
+#[derive(Debug)]
+pub struct TimeGuard<T> {
+    reached: Option<Timestamp>,
+    /// True until the first record of the input has been believed or refused.
+    opening: bool,
+    held: VecDeque<(Timestamp, T)>,
+    refused: u64,
+}
+
+impl<T> Default for TimeGuard<T> {
+    fn default() -> Self {
+        TimeGuard {
+            reached: None,
+            opening: true,
+            held: VecDeque::new(),
+            refused: 0,
+        }
+    }
+}
+
+impl<T> TimeGuard<T> {
+    /// Takes a record that says it is of `time` and gives on what can be believed, in the order in which it came.
+    pub fn push(&mut self, time: Timestamp, record: T, mut pass: impl FnMut(Timestamp, T)) {
+        if self.held.is_empty()
+            && let Some(reached) = self.reached
+        {
+            if time <= reached.plus(JUMP_MAX) {
+                if time < reached.minus(BEHIND_MAX) {
+                    self.refused += 1;
+                } else {
+                    self.reached = Some(reached.max(time));
+                    pass(time, record);
+                }
+                return;
+            }
+        }
+        self.held.push_back((time, record));
+        self.decide(false, &mut pass);
+    }
+
+    /// The input has ended: decides on what is still held.
+    pub fn finish(&mut self, mut pass: impl FnMut(Timestamp, T)) {
+        self.decide(true, &mut pass);
+    }
+
+    /// How many records were refused as implausible.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn decide(&mut self, ended: bool, pass: &mut impl FnMut(Timestamp, T)) {
+        while let Some(&(time, _)) = self.held.front() {
+            let jumps = self.reached.is_none_or(|reached| time > reached.plus(JUMP_MAX));
+            if !jumps {
+                let believed = self.reached.is_none_or(|reached| time >= reached.minus(BEHIND_MAX));
+                self.release(believed, pass);
+                continue;
+            }
+            // The first record is also judged by the distance of those after it.
+            let contradicts =
+                |other: Timestamp| other < time.minus(JUMP_MAX) || (self.opening && other > time.plus(FIRST_GAP_MAX));
+            let against = self
+                .held
+                .iter()
+                .skip(1)
+                .filter(|(other, _)| contradicts(*other))
+                .count();
+            let followers = self.held.len() - 1;
+            if against >= WITNESSES {
+                self.release(false, pass);
+            } else if followers - against >= WITNESSES {
+                self.release(true, pass);
+            } else if ended {
+                let short = self.reached.is_none_or(|reached| time <= reached.plus(LAST_JUMP_MAX));
+                self.release(against == 0 && (short || followers > 0), pass);
+            } else if self.held.len() > HELD_MAX {
+                self.release(false, pass);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn release(&mut self, believed: bool, pass: &mut impl FnMut(Timestamp, T)) {
+        let Some((time, record)) = self.held.pop_front() else {
+            return;
+        };
+        if believed {
+            self.opening = false;
+            self.reached = Some(self.reached.map_or(time, |reached| reached.max(time)));
+            pass(time, record);
+        } else {
+            self.refused += 1;
+        }
+    }
+}
+
+/// An event with its place in the order of everything: (engine time, input, sequence).
+#[derive(Debug)]
+pub struct Stamped {
+    /// The greatest event time that its input had reached.
+    pub engine_time: Timestamp,
+    /// Orders events of equal engine time, whatever input they came by.
+    pub content: u64,
+    /// The number of its input, for evidence.
+    pub input: u16,
+    /// Its number within its input, for evidence.
+    pub sequence: u64,
+    /// The event.
+    pub event: Event,
+}
+
+impl Stamped {
+    fn key(&self) -> (Timestamp, u64, u16, u64) {
+        (self.engine_time, self.content, self.input, self.sequence)
+    }
+}
+
+impl PartialEq for Stamped {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Stamped {}
+
+impl PartialOrd for Stamped {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Reversed, so that a heap gives the earliest first.
+impl Ord for Stamped {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+/// Sorts the events of one input within `disorder_max` and stamps them.
+#[derive(Debug)]
+pub struct OrderBuffer {
+    input: u16,
+    disorder_max: Duration,
+    sequence: u64,
+    reached: Timestamp,
+    given: Timestamp,
+    waiting: BinaryHeap<Stamped>,
+}
+
+impl OrderBuffer {
+    /// Events that wait to be sorted. Beyond it the earliest are given on, sorted as far as is known.
+    pub const WAITING_MAX: usize = 1 << 16;
+
+    /// A buffer for the input of this number.
+    pub fn new(input: u16, disorder_max: Duration) -> Self {
+        OrderBuffer {
+            input,
+            disorder_max,
+            sequence: 0,
+            reached: Timestamp::MIN,
+            given: Timestamp::MIN,
+            waiting: BinaryHeap::new(),
+        }
+    }
+
+    /// Takes an event. `known_at` is the input's own time when the event came out of its decoder, which is later than
+    /// the event's time when it had to wait for a time-out.
+    pub fn push(&mut self, known_at: Timestamp, event: Event, ready: &mut Vec<Stamped>) {
+        self.sequence += 1;
+        let engine_time = known_at.max(event.time()).max(self.given);
+        let stamped = Stamped {
+            engine_time,
+            content: event.content_hash(),
+            input: self.input,
+            sequence: self.sequence,
+            event,
+        };
+        self.waiting.push(stamped);
+        self.advance(known_at, ready);
+        while self.waiting.len() > Self::WAITING_MAX {
+            self.give(ready);
+        }
+    }
+
+    /// The input has reached `time`: gives on what no record within `disorder_max` can come before.
+    pub fn advance(&mut self, time: Timestamp, ready: &mut Vec<Stamped>) {
+        self.reached = self.reached.max(time);
+        let sure = self.watermark();
+        while self.waiting.peek().is_some_and(|earliest| earliest.engine_time < sure) {
+            self.give(ready);
+        }
+    }
+
+    /// Everything with an earlier engine time has been given on.
+    pub fn watermark(&self) -> Timestamp {
+        self.reached.minus(self.disorder_max)
+    }
+
+    /// The input has ended: gives on everything.
+    pub fn finish(&mut self, ready: &mut Vec<Stamped>) {
+        while !self.waiting.is_empty() {
+            self.give(ready);
+        }
+        self.reached = Timestamp::MAX;
+    }
+
+    fn give(&mut self, ready: &mut Vec<Stamped>) {
+        if let Some(earliest) = self.waiting.pop() {
+            self.given = self.given.max(earliest.engine_time);
+            ready.push(earliest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Field;
+
+    const HOUR: i64 = 3600;
+
+    fn believed(seconds: &[i64]) -> (Vec<i64>, u64) {
+        let mut guard = TimeGuard::default();
+        let mut passed = Vec::new();
+        for second in seconds {
+            guard.push(Timestamp::from_seconds(*second), (), |time, ()| {
+                passed.push(time.seconds())
+            });
+        }
+        guard.finish(|time, ()| passed.push(time.seconds()));
+        (passed, guard.refused())
+    }
+
+    #[test]
+    fn a_record_of_another_time_is_refused_wherever_it_stands() {
+        let far = 4_000_000_000;
+        let now = 1_700_000_000;
+        for (input, expected, refused) in [
+            (
+                vec![now, now + 1, far, now + 2, now + 3],
+                vec![now, now + 1, now + 2, now + 3],
+                1,
+            ),
+            (vec![far, now, now + 1, now + 2], vec![now, now + 1, now + 2], 1),
+            (vec![0, now, now + 1, now + 2], vec![now, now + 1, now + 2], 1),
+            (vec![now, now + 1, 0, now + 2], vec![now, now + 1, now + 2], 1),
+            (vec![now, now + 1, now + 2, far], vec![now, now + 1, now + 2], 1),
+            (vec![now], vec![now], 0),
+        ] {
+            assert_eq!(believed(&input), (expected, refused), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn a_sparse_log_and_a_confirmed_gap_are_believed() {
+        let sparse: Vec<i64> = (0..6).map(|i| 1_700_000_000 + i * 5 * HOUR).collect();
+        assert_eq!(believed(&sparse), (sparse.clone(), 0));
+        let gap = vec![
+            1_700_000_000,
+            1_700_000_001,
+            1_700_500_000,
+            1_700_500_001,
+            1_700_500_002,
+        ];
+        assert_eq!(believed(&gap), (gap.clone(), 0));
+    }
+
+    #[test]
+    fn records_shuffled_within_disorder_max_come_out_the_same() {
+        let order = |offsets: &[i64]| {
+            let mut buffer = OrderBuffer::new(0, Duration::from_millis(500));
+            let mut ready = Vec::new();
+            for (millis, name) in offsets.iter().map(|o| (*o, format!("{}", o % 7))) {
+                let time = Timestamp::from_nanos(millis * 1_000_000);
+                let mut event = Event::new(time);
+                event.add_str(Field::UserName, &name);
+                buffer.push(time, event, &mut ready);
+            }
+            buffer.finish(&mut ready);
+            ready.iter().map(|s| (s.engine_time, s.content)).collect::<Vec<_>>()
+        };
+        let straight = order(&[0, 100, 100, 200, 300, 900, 1000, 1400]);
+        assert_eq!(straight, order(&[100, 0, 200, 100, 300, 1000, 900, 1400]));
+        assert!(straight.is_sorted());
+    }
+}
