@@ -52,6 +52,18 @@ impl Entity {
         read_values(&self.0)
     }
 
+    /// The entity of the first value alone: of a pair, its source.
+    pub fn first(&self) -> Entity {
+        let length = match self.0.first() {
+            Some(&TAG_IPV4) => 5,
+            Some(&TAG_IPV6) => 17,
+            Some(&TAG_NUMBER) => 9,
+            Some(_) => 2 + usize::from(self.0.get(1).copied().unwrap_or(0)),
+            None => 0,
+        };
+        Entity(self.0.get(..length).unwrap_or(&self.0).into())
+    }
+
     /// The values separated by blanks, for a person: `10.0.0.7`, `10.0.0.7 203.0.113.9 443`.
     pub fn text(&self) -> String {
         let mut text = String::new();

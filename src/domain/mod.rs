@@ -1,13 +1,16 @@
 //! The words that every part of Stakeout shares: time, fields, events, entities, scores, findings and alerts.
 //! Plain data, without behaviour that waits, reads a clock or fails on the network.
 
+mod alert;
 mod definition;
 mod document;
 mod entity;
 mod event;
 mod field;
+mod finding;
 mod time;
 
+pub use alert::{Actor, Alert, Supporting, risk};
 pub use definition::{
     BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Tail,
 };
@@ -15,5 +18,6 @@ pub use document::{Document, Mistake, Place, nearest};
 pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_entity, write_value};
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
+pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

@@ -1,1 +1,3 @@
 //! The world: readers of files and sinks behind small traits. Nothing here decides anything.
+
+pub mod source;

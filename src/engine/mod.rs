@@ -4,4 +4,6 @@ pub mod baseline;
 pub mod catalog;
 pub mod decoder;
 pub mod select;
+pub mod measure;
 pub mod order;
+pub mod triage;
