@@ -1,0 +1,286 @@
+//! The population: what no partition sees alone. Event time is cut into epochs of one hour; each partition sums up an
+//! epoch in integers, the sums are merged in any order to the same bits, and what an epoch taught judges from the start
+//! of the second epoch after it.
+
+use super::baseline::{
+    Baseline, Category, CategoryPrior, CategorySummary, Count, CountPrior, CountSummary, Ratio, RatioPrior,
+    RatioSummary, Summary,
+};
+use super::triage::Budget;
+use crate::domain::{Definition, Prior, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The length of an epoch in seconds.
+pub const EPOCH_SECONDS: i64 = 3600;
+/// Groups of entities that share a prior: internal or not an address, and external.
+pub const GROUPS: usize = 2;
+/// Epochs after which older votes no longer count: votes live for one to two such spans.
+const MEMORY_EPOCHS: i64 = 7 * 24;
+/// Judgements a day that a detector is believed to make before it has been seen at work, and how many epochs this
+/// belief is worth.
+const JUDGEMENTS_PER_DAY: f64 = 1000.0;
+const JUDGEMENTS_WEIGHT: f64 = 2.0;
+
+/// The epoch that holds a moment.
+pub fn epoch_of(time: Timestamp) -> i64 {
+    time.seconds().div_euclid(EPOCH_SECONDS)
+}
+
+/// What is believed of an entity before it has history, for one window of one detector and one group.
+#[derive(Clone, Debug)]
+pub enum Belief {
+    /// For counts and distinct values.
+    Count(CountPrior),
+    /// For ratios.
+    Ratio(RatioPrior),
+    /// For categories.
+    Category(CategoryPrior),
+}
+
+/// The votes of a group's entities.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Votes {
+    /// On counts and distinct values.
+    Count(CountSummary),
+    /// On ratios.
+    Ratio(RatioSummary),
+    /// On categories.
+    Category(CategorySummary),
+}
+
+impl Belief {
+    /// The definition's own belief.
+    pub fn of(prior: &Prior) -> Belief {
+        match prior {
+            Prior::Count(prior) | Prior::Distinct(prior) => {
+                Belief::Count(CountPrior::new(prior.mean, 1.0 / prior.dispersion, prior.weight))
+            }
+            Prior::Ratio { rate, weight } => Belief::Ratio(RatioPrior::new(*rate, 1.0 / (1.0 + *weight), *weight)),
+            Prior::Category { discount, concentration } => {
+                Belief::Category(CategoryPrior::new(*discount, *concentration))
+            }
+            _ => Belief::Category(CategoryPrior::new(0.5, 1.0)),
+        }
+    }
+
+    fn no_votes(&self) -> Votes {
+        match self {
+            Belief::Count(_) => Votes::Count(CountSummary::default()),
+            Belief::Ratio(_) => Votes::Ratio(RatioSummary::default()),
+            Belief::Category(_) => Votes::Category(CategorySummary::default()),
+        }
+    }
+
+    fn taught(&self, votes: &Votes) -> Belief {
+        match (self, votes) {
+            (Belief::Count(own), Votes::Count(votes)) => Belief::Count(Count::prior(own, votes)),
+            (Belief::Ratio(own), Votes::Ratio(votes)) => Belief::Ratio(Ratio::prior(own, votes)),
+            (Belief::Category(own), Votes::Category(votes)) => Belief::Category(Category::prior(own, votes)),
+            _ => self.clone(),
+        }
+    }
+}
+
+impl Votes {
+    fn merge(&mut self, other: &Votes) {
+        match (self, other) {
+            (Votes::Count(held), Votes::Count(other)) => held.merge(other),
+            (Votes::Ratio(held), Votes::Ratio(other)) => held.merge(other),
+            (Votes::Category(held), Votes::Category(other)) => held.merge(other),
+            _ => {}
+        }
+    }
+}
+
+/// What one partition, or all together, saw in one epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EpochSummary {
+    /// By plan, then by group.
+    pub votes: Vec<[Votes; GROUPS]>,
+    /// Judgements made, by plan.
+    pub judgements: Vec<u64>,
+    /// By plan: how many randomised p-values fell into each step of `-log2 p`.
+    pub closed: Vec<[u32; Self::STEPS]>,
+}
+
+impl EpochSummary {
+    /// Steps of `-log2 p` that are told apart.
+    pub const STEPS: usize = 20;
+
+    /// A summary without anything, for the plans of these beliefs.
+    pub fn new(beliefs: &[Belief]) -> Self {
+        EpochSummary {
+            votes: beliefs.iter().map(|belief| [belief.no_votes(), belief.no_votes()]).collect(),
+            judgements: vec![0; beliefs.len()],
+            closed: vec![[0; Self::STEPS]; beliefs.len()],
+        }
+    }
+
+    /// Adds what another partition saw.
+    pub fn merge(&mut self, other: &EpochSummary) {
+        for (held, other) in self.votes.iter_mut().flatten().zip(other.votes.iter().flatten()) {
+            held.merge(other);
+        }
+        for (held, other) in self.judgements.iter_mut().zip(&other.judgements) {
+            *held += other;
+        }
+        for (held, other) in self.closed.iter_mut().flatten().zip(other.closed.iter().flatten()) {
+            *held = held.saturating_add(*other);
+        }
+    }
+}
+
+/// What judges in an epoch.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The last epoch that taught it; 0 for the definitions' own beliefs.
+    pub number: u64,
+    /// By plan, then by group.
+    pub beliefs: Vec<[Belief; GROUPS]>,
+    /// The surprise from which each detector's alerts are told, by detector.
+    pub bars: Vec<f64>,
+}
+
+/// The shared state: votes of the last weeks, and the versions that they made.
+#[derive(Debug)]
+pub struct Population {
+    own: Vec<Belief>,
+    detector_of_plan: Vec<u16>,
+    detectors: usize,
+    budget: Budget,
+    held: Held,
+    current: Arc<Version>,
+    pending: VecDeque<(i64, Arc<Version>)>,
+}
+
+/// The part of the population that outlives a process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Held {
+    recent: EpochSummary,
+    earlier: EpochSummary,
+    span: i64,
+    epochs: f64,
+    judgements: Vec<f64>,
+}
+
+impl Population {
+    /// A population that nobody has voted in yet.
+    pub fn new(definitions: &[Definition], budget: Budget) -> Self {
+        let own: Vec<Belief> =
+            definitions.iter().flat_map(|definition| &definition.baseline.priors).map(Belief::of).collect();
+        let detector_of_plan = definitions
+            .iter()
+            .enumerate()
+            .flat_map(|(number, definition)| definition.windows.iter().map(move |_| number as u16))
+            .collect();
+        let held = Held {
+            recent: EpochSummary::new(&own),
+            earlier: EpochSummary::new(&own),
+            span: i64::MIN,
+            epochs: 0.0,
+            judgements: vec![0.0; definitions.len()],
+        };
+        let mut population = Population {
+            detector_of_plan,
+            detectors: definitions.len(),
+            budget,
+            held,
+            current: Arc::new(Version { number: 0, beliefs: Vec::new(), bars: Vec::new() }),
+            pending: VecDeque::new(),
+            own,
+        };
+        population.current = Arc::new(population.version(0));
+        population
+    }
+
+    /// A summary without anything, for a partition to fill.
+    pub fn blank(&self) -> EpochSummary {
+        EpochSummary::new(&self.own)
+    }
+
+    /// What judges now.
+    pub fn current(&self) -> &Arc<Version> {
+        &self.current
+    }
+
+    /// The part that outlives a process.
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Takes up what an earlier process held, when it is about the same plans.
+    pub fn resume(&mut self, held: Held) {
+        if held.recent.votes.len() == self.own.len() && held.judgements.len() == self.detectors {
+            self.held = held;
+            self.current = Arc::new(self.version(u64::try_from(self.held.span).unwrap_or(0)));
+        }
+    }
+
+    /// An epoch has ended with this summary of all partitions.
+    pub fn absorb(&mut self, epoch: i64, summary: &EpochSummary) {
+        let span = epoch.div_euclid(MEMORY_EPOCHS);
+        if span != self.held.span {
+            let blank = self.blank();
+            let recent = std::mem::replace(&mut self.held.recent, blank);
+            self.held.earlier = if span == self.held.span.saturating_add(1) { recent } else { self.blank() };
+            self.held.span = span;
+        }
+        self.held.recent.merge(summary);
+        // Half of what was counted is forgotten after about a week.
+        self.held.epochs = self.held.epochs * 0.996 + 1.0;
+        for held in &mut self.held.judgements {
+            *held *= 0.996;
+        }
+        for (plan, judgements) in summary.judgements.iter().enumerate() {
+            if let Some(held) = self.held.judgements.get_mut(usize::from(self.detector_of_plan[plan])) {
+                *held += *judgements as f64;
+            }
+        }
+        let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0)));
+        self.pending.push_back((epoch, version));
+    }
+
+    /// An epoch begins: what was taught up to two epochs ago judges from now on.
+    pub fn begin(&mut self, epoch: i64) {
+        while self.pending.front().is_some_and(|(taught, _)| *taught <= epoch.saturating_sub(2)) {
+            if let Some((_, version)) = self.pending.pop_front() {
+                self.current = version;
+            }
+        }
+    }
+
+    fn version(&self, number: u64) -> Version {
+        let beliefs = self
+            .own
+            .iter()
+            .zip(self.held.recent.votes.iter().zip(&self.held.earlier.votes))
+            .map(|(own, (recent, earlier))| {
+                std::array::from_fn(|group| {
+                    let mut votes = recent[group].clone();
+                    votes.merge(&earlier[group]);
+                    own.taught(&votes)
+                })
+            })
+            .collect();
+        Version { number, beliefs, bars: self.bars() }
+    }
+
+    /// A detector's bar: its share of the budget over the judgements expected in a day.
+    fn bars(&self) -> Vec<f64> {
+        let Budget::AlertsPerDay(alerts) = self.budget else {
+            return vec![super::triage::FORMING_SURPRISE; self.detectors];
+        };
+        let prior = JUDGEMENTS_PER_DAY / 24.0 * JUDGEMENTS_WEIGHT;
+        let expected = |judged: f64| (judged + prior) / (self.held.epochs + JUDGEMENTS_WEIGHT) * 24.0;
+        self.held
+            .judgements
+            .iter()
+            .map(|judged| {
+                let bar = (expected(*judged).max(1.0) * self.detectors as f64 / alerts.max(0.01)).log10();
+                (bar.max(super::triage::FORMING_SURPRISE) * 1e6).round() / 1e6
+            })
+            .collect()
+    }
+}

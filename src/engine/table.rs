@@ -1,0 +1,227 @@
+//! The entities of one kind in one partition, with their watches.
+//!
+//! Bounds belong to key groups, so that the number of partitions can't show in a result: past its bound a key group's
+//! entities share a few hashed baselines, and a pair gets state of its own at its third contact.
+
+use super::baseline::{Category, Count, Ratio};
+use super::watch::{CategoryWatch, Growing, RatioWatch};
+use crate::domain::{Entity, EntityHash, KEY_GROUPS, Timestamp};
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+
+/// Hashed baselines that the entities of a full key group share.
+const SHARED: u64 = 16;
+/// Cells of a key group's sketch of contacts, in each of its two rows.
+const CONTACT_CELLS: usize = 512;
+/// Contacts after which a pair has state of its own.
+const CONTACTS_MIN: u8 = 3;
+
+/// The state of one detector's window for one entity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Watch {
+    /// Counts and distinct values.
+    Count(Box<Growing<Count>>),
+    /// Ratios.
+    Ratio(Box<RatioWatch>),
+    /// Categories.
+    Category(Box<CategoryWatch>),
+}
+
+/// An entity and its watches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// The entity's hash.
+    pub hash: EntityHash,
+    /// The entity.
+    pub entity: Entity,
+    /// When it was last seen, by engine time.
+    pub last: Timestamp,
+    /// The group that it shares priors with.
+    pub group: u8,
+    /// Whether several entities beyond the bound share it.
+    pub shared: bool,
+    /// By plan, in the order in which they were first needed.
+    pub watches: Vec<(u16, Watch)>,
+}
+
+/// The entities of one kind.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Option<Row>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    counts: Vec<u32>,
+    contacts: Vec<Option<Box<[u8; 2 * CONTACT_CELLS]>>>,
+    contacts_day: i64,
+    shared_visits: u64,
+}
+
+/// What an entity's visit finds.
+pub enum Found {
+    /// The row of this number.
+    Row(u32),
+    /// A pair that has not been seen often enough to have state.
+    TooEarly,
+}
+
+impl Table {
+    /// A table without entities.
+    pub fn new() -> Self {
+        Table {
+            counts: vec![0; KEY_GROUPS],
+            contacts: (0..KEY_GROUPS).map(|_| None).collect(),
+            contacts_day: i64::MIN,
+            ..Table::default()
+        }
+    }
+
+    /// How many entities have state.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether no entity has state.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Visits by entities that share a baseline because their key group is full.
+    pub fn shared_visits(&self) -> u64 {
+        self.shared_visits
+    }
+
+    /// The row of an entity, made if it is new. `pair` asks for a third contact first; `per_group_max` bounds a key
+    /// group; `group` tells which priors a new entity shares.
+    pub fn visit(
+        &mut self,
+        hash: EntityHash,
+        bytes: &[u8],
+        now: Timestamp,
+        bounds: &Bounds,
+        group: impl FnOnce() -> u8,
+    ) -> Found {
+        if let Some(row) = self.find(hash, bytes) {
+            return Found::Row(row);
+        }
+        if bounds.pair && !self.contact(hash, now) {
+            return Found::TooEarly;
+        }
+        let key_group = hash.key_group();
+        if self.counts[key_group] < bounds.entities_per_key_group_max {
+            self.counts[key_group] += 1;
+            return Found::Row(self.insert(Row {
+                hash,
+                entity: Entity::from_bytes(bytes),
+                last: now,
+                group: group(),
+                shared: false,
+                watches: Vec::new(),
+            }));
+        }
+        self.shared_visits += 1;
+        let name = format!("\u{1}\u{6}shared{}", hash.0 % SHARED);
+        // The key group stays the entity's own, so that the shared state moves with it.
+        let shared_hash = EntityHash((hash.0 & !0x003f_ffff_ffff_ffff) | (hash.0 % SHARED));
+        if let Some(row) = self.find(shared_hash, name.as_bytes()) {
+            return Found::Row(row);
+        }
+        Found::Row(self.insert(Row {
+            hash: shared_hash,
+            entity: Entity::from_bytes(name.as_bytes()),
+            last: now,
+            group: group(),
+            shared: true,
+            watches: Vec::new(),
+        }))
+    }
+
+    /// The row of a number, while it is the one of this entity.
+    pub fn row_mut(&mut self, number: u32) -> Option<&mut Row> {
+        self.rows.get_mut(number as usize)?.as_mut()
+    }
+
+    /// Every row, in no particular order.
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().flatten()
+    }
+
+    /// Puts back a row that was saved.
+    pub fn restore(&mut self, row: Row) {
+        if !row.shared {
+            self.counts[row.hash.key_group()] += 1;
+        }
+        self.insert(row);
+    }
+
+    /// Drops every entity that `keep` does not keep.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Row) -> bool) {
+        for number in 0..self.rows.len() {
+            let Some(row) = &self.rows[number] else { continue };
+            if keep(row) {
+                continue;
+            }
+            let hash = row.hash;
+            if !row.shared {
+                self.counts[hash.key_group()] -= 1;
+            }
+            if let Ok(entry) = self.index.find_entry(hash.0, |held| *held as usize == number) {
+                entry.remove();
+            }
+            self.rows[number] = None;
+            self.free.push(number as u32);
+        }
+    }
+
+    fn find(&self, hash: EntityHash, bytes: &[u8]) -> Option<u32> {
+        let rows = &self.rows;
+        self.index
+            .find(hash.0, |number| {
+                rows[*number as usize].as_ref().is_some_and(|row| row.hash == hash && row.entity.bytes() == bytes)
+            })
+            .copied()
+    }
+
+    fn insert(&mut self, row: Row) -> u32 {
+        let hash = row.hash.0;
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.rows[number as usize] = Some(row);
+                number
+            }
+            None => {
+                self.rows.push(Some(row));
+                (self.rows.len() - 1) as u32
+            }
+        };
+        let rows = &self.rows;
+        self.index.insert_unique(hash, number, |number| {
+            rows[*number as usize].as_ref().map_or(0, |row| row.hash.0)
+        });
+        number
+    }
+
+    /// Counts a contact of a pair without state. Gives whether it has had enough to get one. Counts live for a day.
+    fn contact(&mut self, hash: EntityHash, now: Timestamp) -> bool {
+        let day = now.seconds().div_euclid(86_400);
+        if day != self.contacts_day {
+            self.contacts_day = day;
+            self.contacts.iter_mut().for_each(|cells| *cells = None);
+        }
+        let cells = self.contacts[hash.key_group()].get_or_insert_with(|| Box::new([0; 2 * CONTACT_CELLS]));
+        let first = (hash.0 as usize) % CONTACT_CELLS;
+        let second = CONTACT_CELLS + ((hash.0 >> 20) as usize) % CONTACT_CELLS;
+        let seen = cells[first].min(cells[second]).saturating_add(1);
+        cells[first] = cells[first].max(seen);
+        cells[second] = cells[second].max(seen);
+        seen >= CONTACTS_MIN
+    }
+}
+
+/// The bounds of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Whether an entity is a pair, which gets state at its third contact.
+    pub pair: bool,
+    /// Entities of one kind with state of their own in one key group.
+    pub entities_per_key_group_max: u32,
+}

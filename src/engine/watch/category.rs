@@ -1,0 +1,114 @@
+//! Which values an entity has: ports, processes, paths, networks. Each different value of a window is judged once, as
+//! soon as it has been seen often enough, against what was known before the window.
+
+use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use crate::domain::{NormalIf, Timestamp};
+use crate::engine::baseline::{Baseline, Category, CategoryPrior};
+use serde::{Deserialize, Serialize};
+
+/// The state of a category.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CategoryWatch {
+    baseline: Category,
+    /// The values of the open window, and how often each was seen.
+    open: Vec<(u64, u32)>,
+    notes: Notes,
+    slot: i32,
+    voted: i32,
+    /// Whether the open window has had more values than are judged.
+    overflowed: bool,
+}
+
+impl CategoryWatch {
+    /// Different values of one window that are judged and learned. What is beyond has company enough.
+    pub const OPEN_VALUES_MAX: usize = 64;
+
+    /// A watch whose first window holds `time`.
+    pub fn new(plan: &Plan, time: Timestamp) -> Self {
+        CategoryWatch {
+            baseline: Category::default(),
+            open: Vec::new(),
+            notes: Notes::default(),
+            slot: plan.slot(time),
+            voted: i32::MIN,
+            overflowed: false,
+        }
+    }
+
+    /// The baseline behind it.
+    pub fn baseline(&self) -> &Category {
+        &self.baseline
+    }
+
+    /// Takes an event in.
+    pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &CategoryPrior, outcome: &mut Outcome) {
+        let slot = plan.slot(sight.event.time());
+        if slot > self.slot {
+            self.roll(slot, prior, plan);
+        }
+        let times = match self.open.iter_mut().find(|(value, _)| *value == sight.value) {
+            Some((_, times)) => {
+                *times = times.saturating_add(1);
+                *times
+            }
+            None if self.open.len() < Self::OPEN_VALUES_MAX => {
+                if self.open.len() == self.open.capacity() {
+                    self.open.reserve_exact(if self.open.is_empty() { 1 } else { self.open.len() });
+                }
+                self.open.push((sight.value, 1));
+                1
+            }
+            None => {
+                self.overflowed = true;
+                return;
+            }
+        };
+        if f64::from(times) != plan.at_least.max(1.0).ceil() {
+            return;
+        }
+        outcome.judgements += 1;
+        let judgement = self.baseline.judge(prior, 1.0, sight.value, plan.tail);
+        let epoch = (sight.now.seconds() / 3600) as i32;
+        if epoch != self.voted {
+            self.voted = epoch;
+            outcome.closed.push(judgement.randomised(uniform(sight.uniform, self.slot)));
+            outcome.vote = true;
+        }
+        let surprise = surprise(&judgement, plan);
+        let rung = rung_of(surprise);
+        if rung > 0 {
+            self.notes.clear();
+            self.notes.add(sight, plan, slot < self.slot);
+            outcome.raised.push(Raised {
+                at: sight.now,
+                window_start: plan.begin(self.slot),
+                surprise,
+                rung,
+                seen: f64::from(times),
+                expected: expected(&self.baseline.expected(prior, 1.0), f64::from(times)),
+                normal_if: if plan.at_least > 1.0 {
+                    NormalIf::AtMost(plan.at_least - 1.0)
+                } else {
+                    NormalIf::SeenBefore
+                },
+                memory: memory_name(judgement.memory),
+                context: self.notes.context(),
+                regime_change: false,
+            });
+            self.notes.clear();
+        }
+    }
+
+    /// Learns the values of the window that is over, and forgets for as long as has passed.
+    fn roll(&mut self, slot: i32, prior: &CategoryPrior, plan: &Plan) {
+        if let Ok(windows @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot)) {
+            self.baseline.age(windows, &plan.decay);
+        }
+        for (value, _) in self.open.drain(..) {
+            self.baseline.learn(prior, 1.0, value, &plan.decay);
+        }
+        self.open.shrink_to(4);
+        self.slot = slot;
+        self.overflowed = false;
+    }
+}

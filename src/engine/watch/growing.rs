@@ -1,0 +1,359 @@
+//! Measures that can only grow within a window: counts, sums, distinct values. They are judged when the window closes
+//! and, on the ladder of surprise, while it is still open.
+
+use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
+use crate::domain::{MemoryName, NormalIf, Timestamp};
+use crate::engine::baseline::{self, Baseline, Learned};
+use crate::engine::measure::Distinct;
+use serde::{Deserialize, Serialize};
+
+/// A number that a baseline judges, out of what was measured.
+pub trait Amount: Copy {
+    /// Rounds what was measured to what the baseline judges.
+    fn of(measured: f64) -> Self;
+}
+
+impl Amount for u64 {
+    fn of(measured: f64) -> Self {
+        measured.max(0.0).round() as u64
+    }
+}
+
+impl Amount for f64 {
+    fn of(measured: f64) -> Self {
+        measured.max(0.0)
+    }
+}
+
+/// Windows that a silent entity is followed for, and rungs that its silence may climb.
+const SILENT_WINDOWS_MAX: f64 = 100_000.0;
+/// An entity is expected to speak only after so many windows of history.
+const SILENCE_HISTORY_MIN: f64 = 12.0;
+
+/// What was measured in an open window.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Total {
+    Number(f64),
+    Distinct(Box<Distinct>),
+    Weight(Box<Distinct>),
+}
+
+impl Total {
+    fn value(&self) -> f64 {
+        match self {
+            Total::Number(number) => *number,
+            Total::Distinct(distinct) => distinct.count(),
+            Total::Weight(distinct) => distinct.weight(),
+        }
+    }
+
+    fn add(&mut self, sight: &Sight<'_>) {
+        match self {
+            Total::Number(number) => *number += sight.amount,
+            Total::Distinct(distinct) | Total::Weight(distinct) => {
+                distinct.insert(sight.value, sight.amount);
+            }
+        }
+    }
+}
+
+/// How a growing measure is kept in an open window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// As a number: counts and sums.
+    Number,
+    /// As the number of distinct values.
+    Distinct,
+    /// As the summed weight of distinct values.
+    Weight,
+}
+
+/// A window that is over but still takes late events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Closing {
+    slot: i32,
+    total: Total,
+}
+
+/// The state of a growing measure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Growing<B> {
+    baseline: B,
+    total: Total,
+    closing: Option<Box<Closing>>,
+    notes: Notes,
+    /// From this total on the next rung is reached; valid for the population `version`.
+    next: f64,
+    version: u32,
+    slot: i32,
+    /// The epoch of the last vote.
+    voted: i32,
+    rung: u16,
+    silence_rung: u16,
+    late: u16,
+    /// Whether `next` is the exact beginning of a rung and not just a bound below it.
+    exact: bool,
+}
+
+impl<B: Baseline> Growing<B>
+where
+    B::Seen: Amount,
+{
+    /// A watch whose first window holds `time`.
+    pub fn new(kept: Kept, plan: &Plan, time: Timestamp) -> Self {
+        Growing {
+            baseline: B::default(),
+            total: empty(kept),
+            closing: None,
+            notes: Notes::default(),
+            next: 0.0,
+            version: u32::MAX,
+            slot: plan.slot(time),
+            voted: i32::MIN,
+            rung: 0,
+            silence_rung: 0,
+            late: 0,
+            exact: false,
+        }
+    }
+
+    /// The baseline behind it.
+    pub fn baseline(&self) -> &B {
+        &self.baseline
+    }
+
+    /// Takes an event in.
+    pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+        let now_slot = plan.slot(sight.event.time().max(self.begin_of_open(plan)));
+        if now_slot > self.slot {
+            self.roll(now_slot, sight, plan, prior, outcome);
+        }
+        if let Some(closing) = &self.closing
+            && sight.now >= plan.close(closing.slot)
+        {
+            self.settle(sight, plan, prior, outcome);
+        }
+        let own_slot = plan.slot(sight.event.time());
+        let mut late = false;
+        if own_slot < self.slot {
+            if let Some(closing) = self.closing.as_mut().filter(|closing| closing.slot == own_slot) {
+                closing.total.add(sight);
+                return;
+            }
+            late = true;
+            self.late = self.late.saturating_add(1);
+        }
+        self.total.add(sight);
+        let total = self.total.value();
+        if total * 2.0 >= plan.at_least {
+            self.notes.add(sight, plan, late);
+        }
+        if total >= plan.at_least {
+            self.judge_early(total, sight, plan, prior, outcome);
+        }
+    }
+
+    fn begin_of_open(&self, plan: &Plan) -> Timestamp {
+        plan.begin(self.slot)
+    }
+
+    /// Judges the open window's total so far, if it may have reached a rung.
+    fn judge_early(&mut self, total: f64, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+        if plan.tail == baseline::Tail::Lower {
+            return;
+        }
+        if self.version != sight.version {
+            self.version = sight.version;
+            self.exact = false;
+            self.next = self.baseline.surprising_from(prior, sight.scale).max(plan.at_least);
+        }
+        if total < self.next {
+            return;
+        }
+        let judgement = self.baseline.judge(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper);
+        let surprise = surprise(&judgement, plan);
+        let rung = rung_of(surprise);
+        if rung > self.rung {
+            self.rung = rung;
+            let raised = self.raise(total, surprise, &judgement, sight, plan, prior);
+            outcome.raised.push(raised);
+        }
+        if !self.exact || rung >= self.rung {
+            self.next = self.beginning_of(self.rung + 1, total, sight.scale, plan, prior);
+            self.exact = true;
+        }
+    }
+
+    /// The smallest total above `total` that reaches a rung, by doubling and halving.
+    fn beginning_of(&self, rung: u16, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> f64 {
+        let wanted = rung_begin(rung);
+        let reaches = |total: f64| {
+            let judgement = self.baseline.judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
+            surprise(&judgement, plan) >= wanted
+        };
+        let whole = matches!(self.total, Total::Distinct(_)) || total.fract() == 0.0;
+        let (mut below, mut step) = (total, total.max(1.0));
+        while !reaches(below + step) {
+            below += step;
+            step *= 2.0;
+            if below > 1e15 {
+                return f64::MAX;
+            }
+        }
+        let mut above = below + step;
+        // Whole numbers are found exactly; others to a thousandth, which can only make a rung come a little later.
+        let close = |below: f64, above: f64| above - below <= if whole { 1.0_f64.max(above * 1e-3) } else { above * 1e-3 };
+        while !close(below, above) {
+            let middle = if whole { ((below + above) / 2.0).floor() } else { (below + above) / 2.0 };
+            if middle <= below || middle >= above {
+                break;
+            }
+            if reaches(middle) { above = middle } else { below = middle }
+        }
+        above
+    }
+
+    fn raise(
+        &self,
+        total: f64,
+        surprise: f64,
+        judgement: &baseline::Judgement,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        prior: &B::Prior,
+    ) -> Raised {
+        let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10;
+        let normal = self.baseline.normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
+        let usual = match normal {
+            Some(baseline::NormalIf::AtMost(most)) => most,
+            _ => total,
+        };
+        Raised {
+            at: sight.now,
+            window_start: plan.begin(self.slot),
+            surprise,
+            rung: self.rung,
+            seen: total,
+            expected: expected(&self.baseline.expected(prior, sight.scale), total),
+            normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
+            memory: memory_name(judgement.memory),
+            context: self.notes.context(),
+            regime_change: false,
+        }
+    }
+
+    /// Opens the window of `slot`; the one before goes on for late events or is settled at once.
+    fn roll(&mut self, slot: i32, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+        if self.closing.is_some() {
+            self.settle(sight, plan, prior, outcome);
+        }
+        let kept = match self.total {
+            Total::Number(_) => Kept::Number,
+            Total::Distinct(_) => Kept::Distinct,
+            Total::Weight(_) => Kept::Weight,
+        };
+        let total = std::mem::replace(&mut self.total, empty(kept));
+        self.closing = Some(Box::new(Closing { slot: self.slot, total }));
+        self.slot = slot;
+        if sight.now >= plan.close(self.closing.as_ref().map_or(i32::MAX, |closing| closing.slot)) {
+            self.settle(sight, plan, prior, outcome);
+        }
+        self.notes.clear();
+        self.rung = 0;
+        self.silence_rung = 0;
+        self.late = 0;
+        self.version = u32::MAX;
+    }
+
+    /// Judges the window that is over, learns it, and accounts for the empty windows between it and the open one.
+    fn settle(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+        let Some(closing) = self.closing.take() else { return };
+        let seen = B::Seen::of(closing.total.value());
+        outcome.judgements += 1;
+        let epoch = (sight.now.seconds() / 3600) as i32;
+        if epoch != self.voted {
+            self.voted = epoch;
+            let judgement = self.baseline.judge(prior, sight.scale, seen, plan.tail);
+            outcome.closed.push(judgement.randomised(uniform(sight.uniform, closing.slot)));
+            outcome.vote = true;
+        }
+        let learned = self.baseline.learn(prior, sight.scale, seen, &plan.decay);
+        if learned == Learned::RegimeChange {
+            let total = closing.total.value();
+            outcome.raised.push(Raised {
+                at: sight.now,
+                window_start: plan.begin(closing.slot),
+                surprise: rung_begin(1),
+                rung: 1,
+                seen: total,
+                expected: expected(&self.baseline.expected(prior, sight.scale), total),
+                normal_if: NormalIf::AtMost(total),
+                memory: MemoryName::Slow,
+                context: self.notes.context(),
+                regime_change: true,
+            });
+        }
+        let empty = i64::from(self.slot) - i64::from(closing.slot) - 1;
+        if let Ok(empty @ 1..) = u64::try_from(empty) {
+            self.baseline.age(empty, &plan.decay);
+        }
+        self.version = u32::MAX;
+    }
+
+    /// When the entity's silence will have climbed its next rung, if it is expected to speak at all.
+    pub fn silent_until(&self, plan: &Plan, prior: &B::Prior, scale: f64) -> Option<Timestamp> {
+        let expected = self.baseline.expected(prior, scale);
+        if expected.history_windows < SILENCE_HISTORY_MIN {
+            return None;
+        }
+        let empty = self.baseline.judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower);
+        let each = empty.surprise();
+        if each <= 0.0 {
+            return None;
+        }
+        let wanted = rung_begin(self.silence_rung + 1);
+        let windows = (wanted / each).ceil().max(plan.at_least);
+        if windows > SILENT_WINDOWS_MAX {
+            return None;
+        }
+        Some(plan.close(self.slot.saturating_add(windows as i32)))
+    }
+
+    /// The entity has been silent until `now`: says so if that has climbed a rung.
+    pub fn fall_silent(&mut self, now: Timestamp, plan: &Plan, prior: &B::Prior, scale: f64, bar: f64) -> Option<Raised> {
+        let windows = i64::from(plan.slot(now.minus(plan.lateness))) - i64::from(self.slot) - 1;
+        if windows < 1 {
+            return None;
+        }
+        let empty = self.baseline.judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower);
+        let each = empty.surprise();
+        let surprise = ((each * windows as f64 - plan.windows_log10).clamp(0.0, 300.0) * 1e6).round() / 1e6;
+        let rung = rung_of(surprise);
+        if rung <= self.silence_rung {
+            self.silence_rung += 1;
+            return None;
+        }
+        self.silence_rung = rung;
+        let usual = ((bar + plan.windows_log10) / each).ceil() - 1.0;
+        Some(Raised {
+            at: now,
+            window_start: plan.begin(self.slot),
+            surprise,
+            rung,
+            seen: windows as f64,
+            expected: expected(&self.baseline.expected(prior, scale), 0.0),
+            normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
+            memory: memory_name(empty.memory),
+            context: self.notes.context(),
+            regime_change: false,
+        })
+    }
+}
+
+fn empty(kept: Kept) -> Total {
+    match kept {
+        Kept::Number => Total::Number(0.0),
+        Kept::Distinct => Total::Distinct(Box::default()),
+        Kept::Weight => Total::Weight(Box::default()),
+    }
+}

@@ -1,0 +1,295 @@
+//! A watch: one detector's window length at work on one entity. It measures, judges and learns.
+//!
+//! Sketch: a watch is a tag and a pointer (16 bytes) to a state of 60 to 140 bytes; an entity has one for each window
+//! length of each detector that has seen it. An event costs one addition and one comparison until what was measured
+//! passes what is usual; only then is anything judged.
+
+mod category;
+mod growing;
+mod hours;
+mod interval;
+mod ratio;
+
+pub use category::CategoryWatch;
+pub use growing::{Amount, Growing};
+pub use hours::HoursWatch;
+pub use interval::IntervalWatch;
+pub use ratio::RatioWatch;
+
+use super::baseline::{self, Decay, Judgement};
+use crate::domain::{Context, Definition, Duration, Entity, Event, Expected, Field, MemoryName, NormalIf, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The ladder of surprise: an open window gives at most one finding for each rung.
+const RUNGS: [f64; 8] = [2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
+/// Beyond the ladder's end, one rung for each so much more.
+const RUNG_STEP: f64 = 8.0;
+
+/// The number of the highest rung that a surprise reaches; 0 when it is below the first.
+pub(super) fn rung_of(surprise: f64) -> u16 {
+    let on_ladder = RUNGS.iter().filter(|rung| surprise >= **rung).count() as u16;
+    let last = RUNGS[RUNGS.len() - 1];
+    if surprise >= last { on_ladder + ((surprise - last) / RUNG_STEP) as u16 } else { on_ladder }
+}
+
+/// The surprise at which a rung begins.
+pub(super) fn rung_begin(rung: u16) -> f64 {
+    let last = RUNGS[RUNGS.len() - 1];
+    match usize::from(rung) {
+        0 => 0.0,
+        number if number <= RUNGS.len() => RUNGS[number - 1],
+        number => last + RUNG_STEP * (number - RUNGS.len()) as f64,
+    }
+}
+
+/// What a watch needs to know of its detector, compiled once.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The detector's place in the catalog.
+    pub detector: u16,
+    /// The window's place among the detector's windows.
+    pub window: u16,
+    /// The window's length.
+    pub length: Duration,
+    /// How long after its end a window takes late events.
+    pub lateness: Duration,
+    /// How fast its memories forget, by windows.
+    pub decay: Decay,
+    /// Which tail is strange.
+    pub tail: baseline::Tail,
+    /// No finding below this.
+    pub at_least: f64,
+    /// `log10` of how many windows watch the same measure: the price of asking more than once.
+    pub windows_log10: f64,
+    /// Whether it looks for silence.
+    pub absence: bool,
+    /// Events closer together than this are one session.
+    pub session_gap: Option<Duration>,
+    /// Whom actors share.
+    pub target: Vec<Field>,
+    /// Fields that alerts name.
+    pub related: Vec<Field>,
+}
+
+impl Plan {
+    /// The plan of one window of a definition.
+    pub fn new(detector: u16, window: u16, definition: &Definition) -> Plan {
+        let length = definition.windows[usize::from(window)];
+        let mut related = vec![Field::SourceIp, Field::DestinationIp, Field::UserName, Field::HostName];
+        related.extend(definition.fields.iter().filter(|field| !related.contains(field)).copied().collect::<Vec<_>>());
+        Plan {
+            detector,
+            window,
+            length,
+            lateness: definition.lateness,
+            decay: Decay::new(definition.baseline.half_life, length),
+            tail: match definition.tail {
+                crate::domain::Tail::Upper => baseline::Tail::Upper,
+                crate::domain::Tail::Lower => baseline::Tail::Lower,
+                crate::domain::Tail::Both => baseline::Tail::Both,
+            },
+            at_least: definition.at_least,
+            windows_log10: (definition.windows.len() as f64).log10(),
+            absence: definition.absence,
+            session_gap: definition.session_gap,
+            target: definition.target.clone(),
+            related,
+        }
+    }
+
+    /// The number of the window that holds a moment.
+    pub(super) fn slot(&self, time: Timestamp) -> i32 {
+        time.slot(self.length).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    }
+
+    /// When a window begins.
+    pub(super) fn begin(&self, slot: i32) -> Timestamp {
+        Timestamp::from_nanos(i64::from(slot).saturating_mul(self.length.nanos()))
+    }
+
+    /// When a window takes no more events.
+    pub(super) fn close(&self, slot: i32) -> Timestamp {
+        self.begin(slot).plus(self.length).plus(self.lateness)
+    }
+}
+
+/// One event as a watch sees it.
+pub struct Sight<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// The engine time.
+    pub now: Timestamp,
+    /// The event's input, for evidence.
+    pub input: u16,
+    /// The event's number in its input, for evidence.
+    pub sequence: u64,
+    /// The hash of the watched value, or of the values' combination; 0 where none is watched.
+    pub value: u64,
+    /// The watched number: 1 for an event, a field's value, a text's length.
+    pub amount: f64,
+    /// Whether the event is a hit, for ratios.
+    pub hit: bool,
+    /// The season's multiplier at this hour.
+    pub scale: f64,
+    /// The hour of the week, 0 to 167, Monday's first hour first, in the site's time zone.
+    pub hour_of_week: u8,
+    /// The surprise from which this detector's alerts are told.
+    pub bar: f64,
+    /// The version of the population that judges, so that what is remembered of a judgement is not used after a change.
+    pub version: u32,
+    /// A uniform number in [0, 1) from detector and entity, for randomised p-values.
+    pub uniform: u64,
+}
+
+/// What a watch has to say.
+#[derive(Clone, Debug)]
+pub struct Raised {
+    /// When it became known.
+    pub at: Timestamp,
+    /// When the window began.
+    pub window_start: Timestamp,
+    /// `-log10 p` over all memories and windows of the measure.
+    pub surprise: f64,
+    /// The rung that was reached.
+    pub rung: u16,
+    /// What was seen.
+    pub seen: f64,
+    /// What was expected.
+    pub expected: Expected,
+    /// The smallest change that would have been normal.
+    pub normal_if: NormalIf,
+    /// The memory that was broken.
+    pub memory: MemoryName,
+    /// The contributing events.
+    pub context: Context,
+    /// Whether the history has agreed on a new level.
+    pub regime_change: bool,
+}
+
+/// What one observation brought about.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What a person might be told.
+    pub raised: Vec<Raised>,
+    /// The randomised p-values of windows that closed, for calibration.
+    pub closed: Vec<f64>,
+    /// Whether the entity's vote of this epoch is due.
+    pub vote: bool,
+    /// How many judgements were made in closing, for the budget.
+    pub judgements: u64,
+    /// When the watch wants to be woken: a window closes that must be judged then.
+    pub wake: Option<Timestamp>,
+}
+
+/// The surprise of a judgement, after the price of several windows.
+pub(super) fn surprise(judgement: &Judgement, plan: &Plan) -> f64 {
+    let told = (judgement.surprise() - plan.windows_log10).max(0.0);
+    (told * 1e6).round() / 1e6
+}
+
+/// A uniform number in [0, 1) for one window, from a hash that names detector and entity.
+pub(super) fn uniform(seed: u64, slot: i32) -> f64 {
+    let mixed = (seed ^ (slot as u32 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((mixed ^ (mixed >> 29)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+pub(super) fn memory_name(memory: baseline::Memory) -> MemoryName {
+    match memory {
+        baseline::Memory::Fast => MemoryName::Fast,
+        baseline::Memory::Slow => MemoryName::Slow,
+        baseline::Memory::Prior => MemoryName::Prior,
+    }
+}
+
+/// What people read of an expectation.
+pub(super) fn expected(held: &baseline::Expected, seen: f64) -> Expected {
+    Expected {
+        typical: held.typical,
+        low: held.low,
+        high: held.high,
+        mean: held.mean,
+        variance: held.variance,
+        z: held.z(seen),
+        history_windows: held.history_windows,
+        prior_weight: held.prior_weight,
+    }
+}
+
+/// The contributing events of an open window, kept once the window is worth it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Notes(Option<Box<Context>>);
+
+impl Notes {
+    /// Adds an event.
+    pub(super) fn add(&mut self, sight: &Sight<'_>, plan: &Plan, late: bool) {
+        let event = sight.event;
+        let start = event.start().unwrap_or(event.time()).min(event.time());
+        let context = self.0.get_or_insert_with(|| {
+            Box::new(Context {
+                start,
+                end: event.time(),
+                dataset: event.str(Field::EventDataset).unwrap_or("").chars().take(64).collect(),
+                ..Context::default()
+            })
+        });
+        context.events += 1;
+        context.late += u64::from(late);
+        context.start = context.start.min(start);
+        context.end = context.end.max(event.time());
+        if context.evidence.len() < Context::EVIDENCE_MAX {
+            context.evidence.push((sight.input, sight.sequence));
+        }
+        if context.related.len() < Context::RELATED_MAX {
+            relate(context, event, plan);
+        }
+    }
+
+    /// What is known of the contributing events.
+    pub(super) fn context(&self) -> Context {
+        self.0.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Forgets them, for the next window.
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+fn relate(context: &mut Context, event: &Event, plan: &Plan) {
+    let mut bytes = Vec::new();
+    for field in &plan.related {
+        if let Some(value) = event.get(*field) {
+            bytes.clear();
+            crate::domain::write_value(value, &mut bytes);
+            let number = *field as u16;
+            if !context.related.iter().any(|(held, entity)| *held == number && entity.bytes() == bytes.as_slice()) {
+                context.related.push((number, Entity::from_bytes(&bytes)));
+            }
+        }
+    }
+    context.related.truncate(Context::RELATED_MAX);
+}
+
+/// The target that an event names for a detector.
+pub(super) fn target(event: &Event, plan: &Plan) -> Option<Entity> {
+    if plan.target.is_empty() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    crate::domain::write_entity(event, &plan.target, &mut bytes)?;
+    Some(Entity::from_bytes(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_has_the_rungs_that_the_design_names() {
+        for (surprise, rung) in [(1.9, 0), (2.0, 1), (3.5, 2), (4.0, 3), (23.9, 7), (24.0, 8), (32.0, 9), (300.0, 42)] {
+            assert_eq!(rung_of(surprise), rung, "{surprise}");
+            assert!(rung_begin(rung) <= surprise && surprise < rung_begin(rung + 1));
+        }
+    }
+}
