@@ -3,7 +3,13 @@
 pub mod baseline;
 pub mod catalog;
 pub mod decoder;
-pub mod select;
 pub mod measure;
 pub mod order;
+pub mod partition;
+pub mod pipeline;
+pub mod population;
+pub mod program;
+pub mod select;
+pub mod table;
 pub mod triage;
+pub mod watch;

@@ -58,9 +58,10 @@ impl Belief {
                 Belief::Count(CountPrior::new(prior.mean, 1.0 / prior.dispersion, prior.weight))
             }
             Prior::Ratio { rate, weight } => Belief::Ratio(RatioPrior::new(*rate, 1.0 / (1.0 + *weight), *weight)),
-            Prior::Category { discount, concentration } => {
-                Belief::Category(CategoryPrior::new(*discount, *concentration))
-            }
+            Prior::Category {
+                discount,
+                concentration,
+            } => Belief::Category(CategoryPrior::new(*discount, *concentration)),
             _ => Belief::Category(CategoryPrior::new(0.5, 1.0)),
         }
     }
@@ -112,7 +113,10 @@ impl EpochSummary {
     /// A summary without anything, for the plans of these beliefs.
     pub fn new(beliefs: &[Belief]) -> Self {
         EpochSummary {
-            votes: beliefs.iter().map(|belief| [belief.no_votes(), belief.no_votes()]).collect(),
+            votes: beliefs
+                .iter()
+                .map(|belief| [belief.no_votes(), belief.no_votes()])
+                .collect(),
             judgements: vec![0; beliefs.len()],
             closed: vec![[0; Self::STEPS]; beliefs.len()],
         }
@@ -168,8 +172,11 @@ pub struct Held {
 impl Population {
     /// A population that nobody has voted in yet.
     pub fn new(definitions: &[Definition], budget: Budget) -> Self {
-        let own: Vec<Belief> =
-            definitions.iter().flat_map(|definition| &definition.baseline.priors).map(Belief::of).collect();
+        let own: Vec<Belief> = definitions
+            .iter()
+            .flat_map(|definition| &definition.baseline.priors)
+            .map(Belief::of)
+            .collect();
         let detector_of_plan = definitions
             .iter()
             .enumerate()
@@ -187,7 +194,11 @@ impl Population {
             detectors: definitions.len(),
             budget,
             held,
-            current: Arc::new(Version { number: 0, beliefs: Vec::new(), bars: Vec::new() }),
+            current: Arc::new(Version {
+                number: 0,
+                beliefs: Vec::new(),
+                bars: Vec::new(),
+            }),
             pending: VecDeque::new(),
             own,
         };
@@ -224,7 +235,11 @@ impl Population {
         if span != self.held.span {
             let blank = self.blank();
             let recent = std::mem::replace(&mut self.held.recent, blank);
-            self.held.earlier = if span == self.held.span.saturating_add(1) { recent } else { self.blank() };
+            self.held.earlier = if span == self.held.span.saturating_add(1) {
+                recent
+            } else {
+                self.blank()
+            };
             self.held.span = span;
         }
         self.held.recent.merge(summary);
@@ -244,11 +259,20 @@ impl Population {
 
     /// An epoch begins: what was taught up to two epochs ago judges from now on.
     pub fn begin(&mut self, epoch: i64) {
-        while self.pending.front().is_some_and(|(taught, _)| *taught <= epoch.saturating_sub(2)) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|(taught, _)| *taught <= epoch.saturating_sub(2))
+        {
             if let Some((_, version)) = self.pending.pop_front() {
                 self.current = version;
             }
         }
+    }
+
+    /// Whether no version waits for its epoch.
+    pub fn settled(&self) -> bool {
+        self.pending.is_empty()
     }
 
     fn version(&self, number: u64) -> Version {
@@ -264,7 +288,11 @@ impl Population {
                 })
             })
             .collect();
-        Version { number, beliefs, bars: self.bars() }
+        Version {
+            number,
+            beliefs,
+            bars: self.bars(),
+        }
     }
 
     /// A detector's bar: its share of the budget over the judgements expected in a day.

@@ -176,7 +176,9 @@ impl Table {
         let rows = &self.rows;
         self.index
             .find(hash.0, |number| {
-                rows[*number as usize].as_ref().is_some_and(|row| row.hash == hash && row.entity.bytes() == bytes)
+                rows[*number as usize]
+                    .as_ref()
+                    .is_some_and(|row| row.hash == hash && row.entity.bytes() == bytes)
             })
             .copied()
     }

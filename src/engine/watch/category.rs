@@ -15,8 +15,6 @@ pub struct CategoryWatch {
     notes: Notes,
     slot: i32,
     voted: i32,
-    /// Whether the open window has had more values than are judged.
-    overflowed: bool,
 }
 
 impl CategoryWatch {
@@ -31,7 +29,6 @@ impl CategoryWatch {
             notes: Notes::default(),
             slot: plan.slot(time),
             voted: i32::MIN,
-            overflowed: false,
         }
     }
 
@@ -46,23 +43,7 @@ impl CategoryWatch {
         if slot > self.slot {
             self.roll(slot, prior, plan);
         }
-        let times = match self.open.iter_mut().find(|(value, _)| *value == sight.value) {
-            Some((_, times)) => {
-                *times = times.saturating_add(1);
-                *times
-            }
-            None if self.open.len() < Self::OPEN_VALUES_MAX => {
-                if self.open.len() == self.open.capacity() {
-                    self.open.reserve_exact(if self.open.is_empty() { 1 } else { self.open.len() });
-                }
-                self.open.push((sight.value, 1));
-                1
-            }
-            None => {
-                self.overflowed = true;
-                return;
-            }
-        };
+        let Some(times) = self.count(sight.value) else { return };
         if f64::from(times) != plan.at_least.max(1.0).ceil() {
             return;
         }
@@ -71,7 +52,9 @@ impl CategoryWatch {
         let epoch = (sight.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
-            outcome.closed.push(judgement.randomised(uniform(sight.uniform, self.slot)));
+            outcome
+                .closed
+                .push(judgement.randomised(uniform(sight.uniform, self.slot)));
             outcome.vote = true;
         }
         let surprise = surprise(&judgement, plan);
@@ -99,6 +82,22 @@ impl CategoryWatch {
         }
     }
 
+    /// How often the value has been seen in the open window; nothing when the window has too many values.
+    fn count(&mut self, value: u64) -> Option<u32> {
+        if let Some((_, times)) = self.open.iter_mut().find(|(held, _)| *held == value) {
+            *times = times.saturating_add(1);
+            return Some(*times);
+        }
+        if self.open.len() >= Self::OPEN_VALUES_MAX {
+            return None;
+        }
+        if self.open.len() == self.open.capacity() {
+            self.open.reserve_exact(self.open.len().max(1));
+        }
+        self.open.push((value, 1));
+        Some(1)
+    }
+
     /// Learns the values of the window that is over, and forgets for as long as has passed.
     fn roll(&mut self, slot: i32, prior: &CategoryPrior, plan: &Plan) {
         if let Ok(windows @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot)) {
@@ -109,6 +108,5 @@ impl CategoryWatch {
         }
         self.open.shrink_to(4);
         self.slot = slot;
-        self.overflowed = false;
     }
 }

@@ -91,6 +91,8 @@ pub struct Growing<B> {
     rung: u16,
     silence_rung: u16,
     late: u16,
+    /// Whether the open window has already asked to be woken for silence.
+    listening: bool,
     /// Whether `next` is the exact beginning of a rung and not just a bound below it.
     exact: bool,
 }
@@ -112,6 +114,7 @@ where
             voted: i32::MIN,
             rung: 0,
             silence_rung: 0,
+            listening: false,
             late: 0,
             exact: false,
         }
@@ -170,7 +173,9 @@ where
         if total < self.next {
             return;
         }
-        let judgement = self.baseline.judge(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper);
+        let judgement = self
+            .baseline
+            .judge(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper);
         let surprise = surprise(&judgement, plan);
         let rung = rung_of(surprise);
         if rung > self.rung {
@@ -188,7 +193,9 @@ where
     fn beginning_of(&self, rung: u16, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> f64 {
         let wanted = rung_begin(rung);
         let reaches = |total: f64| {
-            let judgement = self.baseline.judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
+            let judgement = self
+                .baseline
+                .judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
             surprise(&judgement, plan) >= wanted
         };
         let whole = matches!(self.total, Total::Distinct(_)) || total.fract() == 0.0;
@@ -202,13 +209,22 @@ where
         }
         let mut above = below + step;
         // Whole numbers are found exactly; others to a thousandth, which can only make a rung come a little later.
-        let close = |below: f64, above: f64| above - below <= if whole { 1.0_f64.max(above * 1e-3) } else { above * 1e-3 };
+        let close =
+            |below: f64, above: f64| above - below <= if whole { 1.0_f64.max(above * 1e-3) } else { above * 1e-3 };
         while !close(below, above) {
-            let middle = if whole { ((below + above) / 2.0).floor() } else { (below + above) / 2.0 };
+            let middle = if whole {
+                ((below + above) / 2.0).floor()
+            } else {
+                (below + above) / 2.0
+            };
             if middle <= below || middle >= above {
                 break;
             }
-            if reaches(middle) { above = middle } else { below = middle }
+            if reaches(middle) {
+                above = middle
+            } else {
+                below = middle
+            }
         }
         above
     }
@@ -223,7 +239,9 @@ where
         prior: &B::Prior,
     ) -> Raised {
         let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10;
-        let normal = self.baseline.normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
+        let normal = self
+            .baseline
+            .normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
         let usual = match normal {
             Some(baseline::NormalIf::AtMost(most)) => most,
             _ => total,
@@ -261,6 +279,7 @@ where
         self.notes.clear();
         self.rung = 0;
         self.silence_rung = 0;
+        self.listening = false;
         self.late = 0;
         self.version = u32::MAX;
     }
@@ -274,7 +293,9 @@ where
         if epoch != self.voted {
             self.voted = epoch;
             let judgement = self.baseline.judge(prior, sight.scale, seen, plan.tail);
-            outcome.closed.push(judgement.randomised(uniform(sight.uniform, closing.slot)));
+            outcome
+                .closed
+                .push(judgement.randomised(uniform(sight.uniform, closing.slot)));
             outcome.vote = true;
         }
         let learned = self.baseline.learn(prior, sight.scale, seen, &plan.decay);
@@ -300,18 +321,27 @@ where
         self.version = u32::MAX;
     }
 
-    /// When the entity's silence will have climbed its next rung, if it is expected to speak at all.
-    pub fn silent_until(&self, plan: &Plan, prior: &B::Prior, scale: f64) -> Option<Timestamp> {
+    /// When the entity's silence will have climbed its first rung, if it is expected to speak at all. Asked after each
+    /// event; answers once a window.
+    pub fn silence_due(&mut self, plan: &Plan, prior: &B::Prior, scale: f64) -> Option<Timestamp> {
+        if self.listening {
+            return None;
+        }
+        self.listening = true;
+        self.silence_due_again(plan, prior, scale)
+    }
+
+    /// When the entity's silence will have climbed its next rung.
+    pub fn silence_due_again(&self, plan: &Plan, prior: &B::Prior, scale: f64) -> Option<Timestamp> {
         let expected = self.baseline.expected(prior, scale);
         if expected.history_windows < SILENCE_HISTORY_MIN {
             return None;
         }
-        let empty = self.baseline.judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower);
-        let each = empty.surprise();
+        let each = self.baseline.judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower).surprise();
         if each <= 0.0 {
             return None;
         }
-        let wanted = rung_begin(self.silence_rung + 1);
+        let wanted = rung_begin(self.silence_rung + 1) + plan.windows_log10;
         let windows = (wanted / each).ceil().max(plan.at_least);
         if windows > SILENT_WINDOWS_MAX {
             return None;
@@ -320,17 +350,25 @@ where
     }
 
     /// The entity has been silent until `now`: says so if that has climbed a rung.
-    pub fn fall_silent(&mut self, now: Timestamp, plan: &Plan, prior: &B::Prior, scale: f64, bar: f64) -> Option<Raised> {
+    pub fn fall_silent(
+        &mut self,
+        now: Timestamp,
+        plan: &Plan,
+        prior: &B::Prior,
+        scale: f64,
+        bar: f64,
+    ) -> Option<Raised> {
         let windows = i64::from(plan.slot(now.minus(plan.lateness))) - i64::from(self.slot) - 1;
         if windows < 1 {
             return None;
         }
-        let empty = self.baseline.judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower);
+        let empty = self
+            .baseline
+            .judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower);
         let each = empty.surprise();
         let surprise = ((each * windows as f64 - plan.windows_log10).clamp(0.0, 300.0) * 1e6).round() / 1e6;
         let rung = rung_of(surprise);
         if rung <= self.silence_rung {
-            self.silence_rung += 1;
             return None;
         }
         self.silence_rung = rung;

@@ -6,14 +6,10 @@
 
 mod category;
 mod growing;
-mod hours;
-mod interval;
 mod ratio;
 
 pub use category::CategoryWatch;
 pub use growing::{Amount, Growing};
-pub use hours::HoursWatch;
-pub use interval::IntervalWatch;
 pub use ratio::RatioWatch;
 
 use super::baseline::{self, Decay, Judgement};
@@ -29,7 +25,11 @@ const RUNG_STEP: f64 = 8.0;
 pub(super) fn rung_of(surprise: f64) -> u16 {
     let on_ladder = RUNGS.iter().filter(|rung| surprise >= **rung).count() as u16;
     let last = RUNGS[RUNGS.len() - 1];
-    if surprise >= last { on_ladder + ((surprise - last) / RUNG_STEP) as u16 } else { on_ladder }
+    if surprise >= last {
+        on_ladder + ((surprise - last) / RUNG_STEP) as u16
+    } else {
+        on_ladder
+    }
 }
 
 /// The surprise at which a rung begins.
@@ -76,7 +76,14 @@ impl Plan {
     pub fn new(detector: u16, window: u16, definition: &Definition) -> Plan {
         let length = definition.windows[usize::from(window)];
         let mut related = vec![Field::SourceIp, Field::DestinationIp, Field::UserName, Field::HostName];
-        related.extend(definition.fields.iter().filter(|field| !related.contains(field)).copied().collect::<Vec<_>>());
+        related.extend(
+            definition
+                .fields
+                .iter()
+                .filter(|field| !related.contains(field))
+                .copied()
+                .collect::<Vec<_>>(),
+        );
         Plan {
             detector,
             window,
@@ -263,7 +270,11 @@ fn relate(context: &mut Context, event: &Event, plan: &Plan) {
             bytes.clear();
             crate::domain::write_value(value, &mut bytes);
             let number = *field as u16;
-            if !context.related.iter().any(|(held, entity)| *held == number && entity.bytes() == bytes.as_slice()) {
+            if !context
+                .related
+                .iter()
+                .any(|(held, entity)| *held == number && entity.bytes() == bytes.as_slice())
+            {
                 context.related.push((number, Entity::from_bytes(&bytes)));
             }
         }
@@ -287,7 +298,16 @@ mod tests {
 
     #[test]
     fn the_ladder_has_the_rungs_that_the_design_names() {
-        for (surprise, rung) in [(1.9, 0), (2.0, 1), (3.5, 2), (4.0, 3), (23.9, 7), (24.0, 8), (32.0, 9), (300.0, 42)] {
+        for (surprise, rung) in [
+            (1.9, 0),
+            (2.0, 1),
+            (3.5, 2),
+            (4.0, 3),
+            (23.9, 7),
+            (24.0, 8),
+            (32.0, 9),
+            (300.0, 42),
+        ] {
             assert_eq!(rung_of(surprise), rung, "{surprise}");
             assert!(rung_begin(rung) <= surprise && surprise < rung_begin(rung + 1));
         }

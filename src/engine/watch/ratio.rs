@@ -48,7 +48,7 @@ impl RatioWatch {
             self.hits += 1;
             self.notes.add(sight, plan, slot < self.slot);
             if self.hits as f64 >= plan.at_least && !self.judged {
-                outcome.wake = Some(plan.close(self.slot));
+                outcome.wake = Some(plan.close(self.slot).max(sight.now));
             }
         }
     }
@@ -59,7 +59,10 @@ impl RatioWatch {
             return None;
         }
         self.judged = true;
-        let seen = Attempts { failed: self.hits, total: self.attempts };
+        let seen = Attempts {
+            failed: self.hits,
+            total: self.attempts,
+        };
         let judgement = self.baseline.judge(prior, 1.0, seen, plan.tail);
         let surprise = surprise(&judgement, plan);
         let rung = rung_of(surprise);
@@ -73,7 +76,7 @@ impl RatioWatch {
             _ => self.hits as f64,
         };
         Some(Raised {
-            at: plan.close(self.slot),
+            at: now,
             window_start: plan.begin(self.slot),
             surprise,
             rung,
@@ -87,13 +90,18 @@ impl RatioWatch {
     }
 
     fn roll(&mut self, slot: i32, sight: &Sight<'_>, plan: &Plan, prior: &RatioPrior, outcome: &mut Outcome) {
-        let seen = Attempts { failed: self.hits, total: self.attempts };
+        let seen = Attempts {
+            failed: self.hits,
+            total: self.attempts,
+        };
         outcome.judgements += 1;
         let epoch = (sight.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
             let judgement = self.baseline.judge(prior, 1.0, seen, plan.tail);
-            outcome.closed.push(judgement.randomised(uniform(sight.uniform, self.slot)));
+            outcome
+                .closed
+                .push(judgement.randomised(uniform(sight.uniform, self.slot)));
             outcome.vote = true;
         }
         // A new level of a ratio is told by the windows that reached it.

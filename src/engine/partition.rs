@@ -1,0 +1,438 @@
+//! A partition: a set of whole key groups, their entities and watches. It sees the events that concern its entities, in
+//! order, and gives findings.
+//!
+//! A partition never asks what time it is: events and watermarks tell. Whatever was due before an event happens before
+//! it, so that a watermark more or less changes nothing.
+
+use super::population::{Belief, EpochSummary, GROUPS, Version, Votes, epoch_of};
+use super::program::{Program, Watched};
+use super::order::Stamped;
+use super::table::{Bounds, Found, Row, Table, Watch};
+use super::watch::{CategoryWatch, Growing, Kept, Outcome, Plan, Raised, RatioWatch, Sight, target};
+use super::baseline::Baseline;
+use crate::domain::{Duration, Entity, EntityHash, EntityValue, Finding, Timestamp, Value, hash_value};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
+
+/// Entities that have not been seen for so many half-lives of the slowest detector are forgotten.
+const FORGOTTEN_HALF_LIVES: i64 = 8;
+
+/// One entity of an event, for a partition.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The event's place in its batch.
+    pub event: u32,
+    /// The kind of entity, which is its table's place.
+    pub kind: u8,
+    /// The detectors that select the event for this kind of entity, a bit each.
+    pub detectors: u128,
+    /// Of these, those whose ratio the event is a hit of.
+    pub hits: u128,
+    /// The entity's hash.
+    pub hash: EntityHash,
+    /// The entity's canonical bytes within the batch's.
+    pub bytes: std::ops::Range<u32>,
+}
+
+/// Events in order, with the entities that they are for. All engine times lie in one epoch.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The events.
+    pub events: Vec<Stamped>,
+    /// The hour of the week of each event, in the site's time zone.
+    pub hours: Vec<u8>,
+    /// The canonical bytes of entities.
+    pub bytes: Vec<u8>,
+    /// For each partition, the visits of its entities, in the order of the events.
+    pub visits: Vec<Vec<Visit>>,
+    /// Addresses that passed to another machine, before the event of this place.
+    pub moved: Vec<(u32, IpAddr)>,
+}
+
+/// A moment at which a watch wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Wake {
+    at: Timestamp,
+    kind: u8,
+    hash: EntityHash,
+    plan: u16,
+    row: u32,
+    silence: bool,
+}
+
+/// The entities of a partition.
+pub struct Partition {
+    tables: Vec<Table>,
+    wakes: BinaryHeap<Reverse<Wake>>,
+    summary: EpochSummary,
+    swept_day: i64,
+    judgements: u64,
+}
+
+impl Partition {
+    /// A partition without entities.
+    pub fn new(program: &Program, blank: EpochSummary) -> Self {
+        Partition {
+            tables: program.kinds.iter().map(|_| Table::new()).collect(),
+            wakes: BinaryHeap::new(),
+            summary: blank,
+            swept_day: i64::MIN,
+            judgements: 0,
+        }
+    }
+
+    /// How many entities have state.
+    pub fn entities(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
+
+    /// How many judgements were made.
+    pub fn judgements(&self) -> u64 {
+        self.judgements
+    }
+
+    /// Visits by entities that share a baseline because their key group is full.
+    pub fn shared_visits(&self) -> u64 {
+        self.tables.iter().map(Table::shared_visits).sum()
+    }
+
+    /// Takes a batch's events in, for the entities that are here.
+    pub fn run(
+        &mut self,
+        batch: &Batch,
+        visits: &[Visit],
+        program: &Program,
+        version: &Version,
+        findings: &mut Vec<Finding>,
+    ) {
+        let mut moved = batch.moved.iter().peekable();
+        for visit in visits {
+            while let Some((_, address)) = moved.next_if(|(before, _)| *before <= visit.event) {
+                self.forget_address(*address);
+            }
+            let stamped = &batch.events[visit.event as usize];
+            self.advance(stamped.engine_time, Timestamp::MAX, program, version, findings);
+            let bytes = &batch.bytes[visit.bytes.start as usize..visit.bytes.end as usize];
+            self.observe(stamped, visit, bytes, batch.hours[visit.event as usize], program, version, findings);
+        }
+        for (_, address) in moved {
+            self.forget_address(*address);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one visit, each of its own type")]
+    fn observe(
+        &mut self,
+        stamped: &Stamped,
+        visit: &Visit,
+        bytes: &[u8],
+        hour_of_week: u8,
+        program: &Program,
+        version: &Version,
+        findings: &mut Vec<Finding>,
+    ) {
+        let kind = &program.kinds[usize::from(visit.kind)];
+        let bounds = Bounds {
+            pair: kind.fields.len() > 1,
+            entities_per_key_group_max: program.bounds.entities_per_key_group_max,
+        };
+        let table = &mut self.tables[usize::from(visit.kind)];
+        let group = || group_of(bytes, program);
+        let Found::Row(number) = table.visit(visit.hash, bytes, stamped.engine_time, &bounds, group) else { return };
+        let Some(row) = table.row_mut(number) else { return };
+        row.last = row.last.max(stamped.engine_time);
+        let group = usize::from(row.group).min(GROUPS - 1);
+        let mut detectors = visit.detectors;
+        while detectors != 0 {
+            let detector_number = detectors.trailing_zeros() as usize;
+            detectors &= detectors - 1;
+            let detector = &program.detectors[detector_number];
+            let Some((value, amount)) = measured(&detector.watched, stamped) else { continue };
+            for plan_number in detector.plans.clone() {
+                let plan = &program.plans[usize::from(plan_number)];
+                let sight = Sight {
+                    event: &stamped.event,
+                    now: stamped.engine_time,
+                    input: stamped.input,
+                    sequence: stamped.sequence,
+                    value,
+                    amount,
+                    hit: visit.hits & (1 << detector_number) != 0,
+                    scale: 1.0,
+                    hour_of_week,
+                    bar: version.bars[detector_number],
+                    version: version.number as u32,
+                    uniform: visit.hash.0.rotate_left(17) ^ u64::from(plan_number),
+                };
+                let mut outcome = Outcome::default();
+                let belief = &version.beliefs[usize::from(plan_number)][group];
+                let watch = watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
+                match (&mut *watch, belief) {
+                    (Watch::Count(watch), Belief::Count(prior)) => {
+                        watch.observe(&sight, plan, prior, &mut outcome);
+                        if outcome.vote
+                            && let Votes::Count(votes) = &mut self.summary.votes[usize::from(plan_number)][group]
+                        {
+                            watch.baseline().vote(votes);
+                        }
+                        if plan.absence && let Some(at) = watch.silence_due(plan, prior, 1.0) {
+                            let (kind, hash) = (visit.kind, row.hash);
+                            let wake = Wake { at, kind, hash, plan: plan_number, row: number, silence: true };
+                            self.wakes.push(Reverse(wake));
+                        }
+                    }
+                    (Watch::Ratio(watch), Belief::Ratio(prior)) => {
+                        watch.observe(&sight, plan, prior, &mut outcome);
+                        if outcome.vote
+                            && let Votes::Ratio(votes) = &mut self.summary.votes[usize::from(plan_number)][group]
+                        {
+                            watch.baseline().vote(votes);
+                        }
+                    }
+                    (Watch::Category(watch), Belief::Category(prior)) => {
+                        watch.observe(&sight, plan, prior, &mut outcome);
+                        if outcome.vote
+                            && let Votes::Category(votes) = &mut self.summary.votes[usize::from(plan_number)][group]
+                        {
+                            watch.baseline().vote(votes);
+                        }
+                    }
+                    _ => {}
+                }
+                self.summary.judgements[usize::from(plan_number)] += outcome.judgements;
+                self.judgements += outcome.judgements;
+                for p in &outcome.closed {
+                    let step = ((-p.log2()) as usize).min(EpochSummary::STEPS - 1);
+                    let held = &mut self.summary.closed[usize::from(plan_number)][step];
+                    *held = held.saturating_add(1);
+                }
+                if let Some(at) = outcome.wake {
+                    let (kind, hash) = (visit.kind, row.hash);
+                    let wake = Wake { at, kind, hash, plan: plan_number, row: number, silence: false };
+                    self.wakes.push(Reverse(wake));
+                }
+                for raised in outcome.raised {
+                    let entity = if row.shared { Entity::from_bytes(bytes) } else { row.entity.clone() };
+                    let mut finding = finding(raised, plan, entity, row.shared, version);
+                    finding.target = target(&stamped.event, plan);
+                    finding.seen_text = seen_text(&detector.watched, stamped);
+                    findings.push(finding);
+                }
+            }
+        }
+    }
+
+    /// Engine time has reached `to`: wakes what wanted to be woken until then. Silence past `silence_until` is not
+    /// judged: collection itself may have paused there.
+    pub fn advance(
+        &mut self,
+        to: Timestamp,
+        silence_until: Timestamp,
+        program: &Program,
+        version: &Version,
+        findings: &mut Vec<Finding>,
+    ) {
+        while let Some(Reverse(wake)) = self.wakes.peek().copied().filter(|Reverse(wake)| wake.at <= to) {
+            self.wakes.pop();
+            if wake.silence && wake.at > silence_until {
+                continue;
+            }
+            let Some(row) = self.tables[usize::from(wake.kind)].row_mut(wake.row) else { continue };
+            if row.hash != wake.hash {
+                continue;
+            }
+            let plan = &program.plans[usize::from(wake.plan)];
+            let group = usize::from(row.group).min(GROUPS - 1);
+            let belief = &version.beliefs[usize::from(wake.plan)][group];
+            let bar = version.bars[usize::from(plan.detector)];
+            let (shared, entity) = (row.shared, row.entity.clone());
+            let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == wake.plan) else { continue };
+            let raised = match (watch, belief) {
+                (Watch::Count(watch), Belief::Count(prior)) if wake.silence => {
+                    let raised = watch.fall_silent(wake.at, plan, prior, 1.0, bar);
+                    let again = watch.silence_due_again(plan, prior, 1.0).filter(|at| *at > wake.at);
+                    if let Some(at) = again.filter(|_| raised.is_some()) {
+                        self.wakes.push(Reverse(Wake { at, ..wake }));
+                    }
+                    raised
+                }
+                (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.wake(wake.at, plan, prior, bar),
+                _ => None,
+            };
+            if let Some(raised) = raised {
+                findings.push(finding(raised, plan, entity, shared, version));
+            }
+        }
+    }
+
+    /// Nothing was collected for a while: silence in between is nobody's. An entity is listened for again from its next
+    /// event on.
+    pub fn pass_over(&mut self) {
+        self.wakes.retain(|Reverse(wake)| !wake.silence);
+    }
+
+    /// The epoch has ended: gives its summary, and forgets once a day who has not been seen for long.
+    pub fn end_epoch(&mut self, now: Timestamp, program: &Program, blank: EpochSummary) -> EpochSummary {
+        let day = epoch_of(now).div_euclid(24);
+        if day != self.swept_day {
+            self.swept_day = day;
+            let idle = Duration::from_nanos(program.half_life_max.nanos().saturating_mul(FORGOTTEN_HALF_LIVES));
+            let before = now.minus(idle);
+            for table in &mut self.tables {
+                table.retain(|row| row.last >= before);
+            }
+        }
+        std::mem::replace(&mut self.summary, blank)
+    }
+
+    /// An address has passed to another machine: its baselines are not that machine's.
+    fn forget_address(&mut self, address: IpAddr) {
+        for table in &mut self.tables {
+            table.retain(|row| !matches!(row.entity.values().first(), Some(EntityValue::Ip(held)) if *held == address));
+        }
+    }
+
+    /// Every entity's rows, by kind, for a snapshot.
+    pub fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// The tables, to put saved rows back.
+    pub fn tables_mut(&mut self) -> &mut [Table] {
+        &mut self.tables
+    }
+}
+
+/// What a detector measures of an event: the hash of the watched value and the watched number. Nothing when the event
+/// does not have it.
+fn measured(watched: &Watched, stamped: &Stamped) -> Option<(u64, f64)> {
+    let event = &stamped.event;
+    let mut bytes = Vec::new();
+    match watched {
+        Watched::Events | Watched::Hits | Watched::Hour | Watched::Gap => Some((0, 1.0)),
+        Watched::Sum(field) | Watched::Value(field) => Some((0, event.number(*field)?.max(0.0))),
+        Watched::Distinct(fields) | Watched::Category(fields) => {
+            let hash = match fields.as_slice() {
+                [field] => hash_value(event.get(*field)?, &mut bytes),
+                fields => crate::domain::write_entity(event, fields, &mut bytes)?.0,
+            };
+            Some((hash, 1.0))
+        }
+        Watched::DistinctBytes(field) => {
+            let value = event.get(*field)?;
+            let length = match value {
+                Value::Str(text) => text.len() as f64,
+                _ => 8.0,
+            };
+            Some((hash_value(value, &mut bytes), length))
+        }
+        Watched::Network(field) => {
+            let network = network_of(event.ip(*field)?);
+            Some((hash_value(Value::Ip(network), &mut bytes), 1.0))
+        }
+    }
+}
+
+/// The /24 or /48 that an address lies in, as its first address.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & 0xffff_ff00).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !((1u128 << 80) - 1)).into()),
+    }
+}
+
+/// The watched value as text, where it is one.
+fn seen_text(watched: &Watched, stamped: &Stamped) -> Option<String> {
+    let event = &stamped.event;
+    match watched {
+        Watched::Category(fields) => {
+            let mut text = String::new();
+            for field in fields {
+                if !text.is_empty() {
+                    text.push(' ');
+                }
+                match event.get(*field)? {
+                    Value::Str(value) => text.push_str(&value[..value.floor_char_boundary(200)]),
+                    Value::U64(number) => text.push_str(&number.to_string()),
+                    Value::I64(number) => text.push_str(&number.to_string()),
+                    Value::F64(number) => text.push_str(&number.to_string()),
+                    Value::Ip(address) => text.push_str(&address.to_string()),
+                    Value::Bool(yes) => text.push_str(if yes { "true" } else { "false" }),
+                }
+            }
+            Some(text)
+        }
+        Watched::Network(field) => match network_of(event.ip(*field)?) {
+            IpAddr::V4(network) => Some(format!("{network}/24")),
+            IpAddr::V6(network) => Some(format!("{network}/48")),
+        },
+        _ => None,
+    }
+}
+
+fn group_of(bytes: &[u8], program: &Program) -> u8 {
+    match Entity::from_bytes(bytes).values().first() {
+        Some(EntityValue::Ip(address)) if !program.networks.is_internal(*address) => 1,
+        _ => 0,
+    }
+}
+
+fn watch_of<'a>(
+    row: &'a mut Row,
+    plan_number: u16,
+    watched: &Watched,
+    plan: &Plan,
+    belief: &Belief,
+    time: Timestamp,
+) -> &'a mut Watch {
+    let place = match row.watches.iter().position(|(number, _)| *number == plan_number) {
+        Some(place) => place,
+        None => {
+            let watch = match belief {
+                Belief::Count(_) => Watch::Count(Box::new(Growing::new(kept(watched), plan, time))),
+                Belief::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
+                Belief::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
+            };
+            if row.watches.len() == row.watches.capacity() {
+                row.watches.reserve_exact(1 + row.watches.len() / 2);
+            }
+            row.watches.push((plan_number, watch));
+            row.watches.len() - 1
+        }
+    };
+    &mut row.watches[place].1
+}
+
+fn kept(watched: &Watched) -> Kept {
+    match watched {
+        Watched::Distinct(_) => Kept::Distinct,
+        Watched::DistinctBytes(_) => Kept::Weight,
+        _ => Kept::Number,
+    }
+}
+
+fn finding(raised: Raised, plan: &Plan, entity: Entity, shared: bool, version: &Version) -> Finding {
+    let p = 10f64.powf(-raised.surprise);
+    Finding {
+        at: raised.at,
+        detector: plan.detector,
+        entity,
+        window: plan.window,
+        window_start: raised.window_start,
+        rung: raised.rung,
+        p,
+        surprise: raised.surprise,
+        seen: raised.seen,
+        seen_text: None,
+        expected: raised.expected,
+        normal_if: raised.normal_if,
+        memory: raised.memory,
+        target: None,
+        context: raised.context,
+        shared,
+        regime_change: raised.regime_change,
+        population: version.number,
+    }
+}
+
