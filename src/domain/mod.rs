@@ -8,6 +8,7 @@ mod entity;
 mod event;
 mod field;
 mod finding;
+mod networks;
 mod time;
 
 pub use alert::{Actor, Alert, Supporting, risk};
@@ -19,5 +20,6 @@ pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
+pub use networks::{Network, Networks};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

@@ -337,7 +337,10 @@ where
         if expected.history_windows < SILENCE_HISTORY_MIN {
             return None;
         }
-        let each = self.baseline.judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower).surprise();
+        let each = self
+            .baseline
+            .judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower)
+            .surprise();
         if each <= 0.0 {
             return None;
         }
