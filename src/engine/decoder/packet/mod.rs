@@ -16,6 +16,7 @@ mod duplicate;
 mod event;
 mod flow;
 mod fragment;
+mod gate;
 mod inspect;
 mod link;
 mod table;
@@ -29,6 +30,7 @@ use conn_state::{Connection, Phase, Sender, flag};
 use duplicate::Duplicates;
 use flow::{Flow, FlowKey, Side};
 use fragment::{Fragments, Joined, Outcome};
+use gate::{HeldFrame, TimeGate, Verdict};
 use inspect::Inspection;
 use link::{Datagram, Unread};
 use table::FlowTable;
@@ -114,6 +116,7 @@ pub struct PacketDecoder {
     duplicates: Duplicates,
     counters: PacketCounters,
     one_way: OneWay,
+    gate: TimeGate,
     /// The greatest time that was reached.
     clock: i64,
     due: Vec<u32>,
@@ -128,6 +131,7 @@ impl PacketDecoder {
             duplicates: Duplicates::new(options.duplicate_window.nanos()),
             counters: PacketCounters::default(),
             one_way: OneWay::default(),
+            gate: TimeGate::default(),
             clock: i64::MIN,
             due: Vec::new(),
             options,
@@ -135,16 +139,22 @@ impl PacketDecoder {
     }
 
     /// Takes in one frame: what the capture holds of it, and the length that it had on the wire.
+    ///
+    /// A frame whose time jumps is kept aside until others agree with it, and refused when none do.
     #[inline]
     pub fn frame(&mut self, link: LinkType, time: Timestamp, original_length: u32, bytes: &[u8], output: &mut Output) {
         output.tally.records += 1;
-        self.advance(time, output);
-        let time = time.nanos();
-        match link::unwrap(link, original_length, bytes) {
-            Ok(datagram) if datagram.fragment.is_none() => self.datagram(time, &datagram, 1, output),
-            Ok(datagram) => self.fragment(time, &datagram, output),
-            Err(unread) => account(unread, 1, output),
+        if self.gate.admits(time.nanos()) {
+            self.admitted(link, time, original_length, bytes, output);
+            return;
         }
+        let verdict = self.gate.consider(HeldFrame {
+            link,
+            time: time.nanos(),
+            original_length,
+            bytes: bytes.to_vec(),
+        });
+        self.obey(verdict, output);
     }
 
     /// Tells that event time has reached `time`, and ends what has ended by then.
@@ -161,12 +171,9 @@ impl PacketDecoder {
 
     /// The input has ended: everything that is open is told, in the order in which it began.
     pub fn finish(&mut self, output: &mut Output) {
-        while let Some(joined) = self.fragments.expire(i64::MAX) {
-            self.joined(&joined, output);
-        }
-        for number in self.table.numbers_by_age() {
-            self.end_flow(number, output);
-        }
+        let verdict = self.gate.finish();
+        self.obey(verdict, output);
+        self.end_all(output);
     }
 
     /// What was met so far.
@@ -175,6 +182,42 @@ impl PacketDecoder {
             flows_open: self.table.len() as u64,
             is_one_way: self.one_way.is_recognised(),
             ..self.counters
+        }
+    }
+
+    #[cold]
+    fn obey(&mut self, verdict: Verdict, output: &mut Output) {
+        for _ in 0..verdict.refused {
+            output.tally.refuse("implausible_time");
+        }
+        if verdict.is_behind {
+            self.end_all(output);
+            self.clock = i64::MIN;
+            self.table.forget_time();
+        }
+        for frame in verdict.confirmed {
+            let time = Timestamp::from_nanos(frame.time);
+            self.admitted(frame.link, time, frame.original_length, &frame.bytes, output);
+        }
+    }
+
+    #[inline]
+    fn admitted(&mut self, link: LinkType, time: Timestamp, original_length: u32, bytes: &[u8], output: &mut Output) {
+        self.advance(time, output);
+        let time = time.nanos();
+        match link::unwrap(link, original_length, bytes) {
+            Ok(datagram) if datagram.fragment.is_none() => self.datagram(time, &datagram, 1, output),
+            Ok(datagram) => self.fragment(time, &datagram, output),
+            Err(unread) => account(unread, 1, output),
+        }
+    }
+
+    fn end_all(&mut self, output: &mut Output) {
+        while let Some(joined) = self.fragments.expire(i64::MAX) {
+            self.joined(&joined, output);
+        }
+        for number in self.table.numbers_by_age() {
+            self.end_flow(number, output);
         }
     }
 

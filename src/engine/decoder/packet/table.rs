@@ -149,6 +149,11 @@ impl FlowTable {
         Some(self.tick.saturating_mul(TICK_NANOS))
     }
 
+    /// Time begins anew, perhaps earlier. The table is empty.
+    pub(crate) fn forget_time(&mut self) {
+        self.tick = i64::MIN;
+    }
+
     /// Whether `time` lies in a second that has not been reached.
     #[inline]
     pub(crate) fn is_tick_due(&self, time: i64) -> bool {
