@@ -167,6 +167,15 @@ impl Connection {
         endpoint.last_syn != sequence
     }
 
+    /// The sequence number of a side's first byte of payload, where its SYN was seen.
+    pub(crate) fn first_payload_sequence(&self, sender: Sender) -> Option<u32> {
+        let endpoint = match sender {
+            Sender::Originator => &self.originator,
+            Sender::Responder => &self.responder,
+        };
+        (endpoint.seen & (SEEN_SYN | SEEN_SYN_ACK) != 0).then(|| endpoint.last_syn.wrapping_add(1))
+    }
+
     /// How far the connection has come.
     #[inline]
     pub(crate) fn phase(&self) -> Phase {

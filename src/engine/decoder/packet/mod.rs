@@ -31,8 +31,9 @@ use duplicate::Duplicates;
 use flow::{Flow, FlowKey, Side};
 use fragment::{Fragments, Joined, Outcome};
 use gate::{HeldFrame, TimeGate, Verdict};
-use inspect::Inspection;
+use inspect::{Inspection, Inspector, Said};
 use link::{Datagram, Unread};
+use std::collections::BTreeMap;
 use table::FlowTable;
 use transport::{Transport, protocol};
 
@@ -117,6 +118,7 @@ pub struct PacketDecoder {
     counters: PacketCounters,
     one_way: OneWay,
     gate: TimeGate,
+    inspector: Inspector,
     /// The greatest time that was reached.
     clock: i64,
     due: Vec<u32>,
@@ -132,6 +134,7 @@ impl PacketDecoder {
             counters: PacketCounters::default(),
             one_way: OneWay::default(),
             gate: TimeGate::default(),
+            inspector: Inspector::new(),
             clock: i64::MIN,
             due: Vec::new(),
             options,
@@ -185,6 +188,11 @@ impl PacketDecoder {
         }
     }
 
+    /// What was recognised as an application protocol and could not be read as it, by reason.
+    pub fn application_refusals(&self) -> &BTreeMap<&'static str, u64> {
+        &self.inspector.refused
+    }
+
     #[cold]
     fn obey(&mut self, verdict: Verdict, output: &mut Output) {
         for _ in 0..verdict.refused {
@@ -225,12 +233,18 @@ impl PacketDecoder {
     fn run_ticks(&mut self, output: &mut Output) {
         let mut due = std::mem::take(&mut self.due);
         loop {
-            let is_idle = self.table.len() == 0 && self.fragments.is_empty();
+            let is_idle = self.table.len() == 0 && self.fragments.is_empty() && self.inspector.is_idle();
             let Some(now) = self.table.tick(self.clock, is_idle, &mut due) else {
                 break;
             };
             while let Some(joined) = self.fragments.expire(now) {
                 self.joined(&joined, output);
+            }
+            for (number, flow_number) in self.inspector.due(now) {
+                match self.table.get_mut(number) {
+                    Some(flow) if flow.number == flow_number => self.inspector.wake(flow, number, now, output),
+                    _ => {}
+                }
             }
             self.end_due(now, &mut due, output);
         }
@@ -265,6 +279,7 @@ impl PacketDecoder {
 
     /// Emits the event of a flow, or of a part of one.
     fn tell(&mut self, flow: &mut Flow, output: &mut Output) {
+        self.inspector.finish(flow, output);
         let is_one_way = self.one_way.observe(flow);
         self.counters.flows_one_way += u64::from(is_one_way);
         self.counters.flows_told += 1;
@@ -372,15 +387,14 @@ impl PacketDecoder {
             output.events.push(event::of_flow(flow, is_one_way));
             flow.begin_part(time);
         }
+        let (length, payload) = (u64::from(datagram.length), transport.payload);
         let mut sender = flow.sender(from_low);
         let Some(header) = &transport.tcp else {
-            flow.count(
-                sender,
-                time,
-                frames,
-                u64::from(datagram.length),
-                transport.payload_length,
-            );
+            flow.count(sender, time, frames, length, transport.payload_length);
+            if flow.key.protocol == protocol::UDP && !payload.is_empty() && !flow.inspection.is_over() {
+                let said = Said { sender, time, payload };
+                self.inspector.datagram(flow, number, said, output);
+            }
             return;
         };
         let is_late_syn = sender == Sender::Responder
@@ -390,16 +404,14 @@ impl PacketDecoder {
             flow.flip();
             sender = Sender::Originator;
         }
-        flow.count(
-            sender,
-            time,
-            frames,
-            u64::from(datagram.length),
-            transport.payload_length,
-        );
+        flow.count(sender, time, frames, length, transport.payload_length);
         flow.acknowledged |= header.has(flag::ACK) && header.acknowledged != 0;
         let before = flow.connection.phase();
         flow.connection.observe(sender, header, transport.payload_length);
+        if !flow.inspection.is_over() && (!payload.is_empty() || flow.inspection.wants_acknowledgements()) {
+            let said = Said { sender, time, payload };
+            self.inspector.segment(flow, number, said, header, output);
+        }
         if before != Phase::Over && flow.connection.phase() == Phase::Over {
             let deadline = deadline(&self.options, flow);
             self.table.rearm(number, deadline);
