@@ -4,6 +4,9 @@
 
 #[cfg(test)]
 pub(crate) mod check;
+mod ecs;
+mod eve;
+mod eve_details;
 pub mod json;
 pub mod lines;
 mod programs;
@@ -12,10 +15,15 @@ mod sshd;
 mod syslog;
 mod syslog_time;
 mod text;
+mod sysmon;
 mod values;
+mod windows;
+mod windows_security;
 mod zeek;
+mod zeek_domain;
 mod zeek_json;
 mod zeek_kinds;
+mod zeek_services;
 pub mod zeek_tsv;
 
 pub use syslog_time::{Ends, year_of_first_line};

@@ -1,19 +1,9 @@
 //! Zeek's logs as JSON, one object a line. The log is told by `_path` where that is written, else by its keys.
 
+use super::json::Read;
 use super::scanner::{Broken, Json, Pairs};
-use super::zeek::{Record, event, kind_of_path};
-use super::zeek_kinds::{KINDS, Kind};
-use crate::domain::Event;
-
-/// What a line of Zeek's JSON turned out to be.
-pub(super) enum Read {
-    /// An event.
-    Event(Event),
-    /// The line is of another log, or not Zeek's.
-    Other,
-    /// The line can't be read, for this reason.
-    Refused(&'static str),
-}
+use super::zeek::{Record, event};
+use super::zeek_kinds::Kind;
 
 /// Reads a line as one of the log `kind`. Says `Other` when neither `_path` nor a key marks it as such.
 pub(super) fn read(kind: &'static Kind, line: &str) -> Read {
@@ -58,18 +48,4 @@ fn find(kind: &Kind, key: &str, from: usize) -> Option<usize> {
         return Some(from + place);
     }
     before.iter().position(|column| column.name == key)
-}
-
-/// The log that a line's keys tell of.
-pub(super) fn kind_of_line(line: &str) -> Result<Option<&'static Kind>, Broken> {
-    let mut pairs = Pairs::of(line)?;
-    let mut by_mark = None;
-    while let Some((key, value)) = pairs.next()? {
-        match (key, value) {
-            ("_path", Json::Text(path)) => return Ok(kind_of_path(path)),
-            _ if by_mark.is_none() => by_mark = KINDS.iter().find(|kind| kind.marks.contains(&key)),
-            _ => {}
-        }
-    }
-    Ok(by_mark)
 }

@@ -1,10 +1,10 @@
 //! The logs of Zeek that become events: for each its columns, what they set, and what follows from several of them.
 //! Columns that stand in no table are passed over, so labels of a data set never reach an event.
 
-use super::values::{
-    add_file_name, add_file_path, add_question_name, add_url, add_url_host, address, hardware_address, lower,
-};
+use super::values::{add_question_name, address, hardware_address};
 use super::zeek::{Column, Record, Sets, lasted};
+use super::zeek_domain as domain;
+use super::zeek_services as services;
 use crate::domain::{Event, Field};
 
 /// One log of Zeek.
@@ -25,7 +25,7 @@ pub(super) struct Kind {
 }
 
 /// The place of a column in its table, at compile time.
-const fn place(columns: &[Column], name: &str) -> usize {
+pub(super) const fn place(columns: &[Column], name: &str) -> usize {
     let mut number = 0;
     while number < columns.len() {
         if equal(columns[number].name, name) {
@@ -51,7 +51,7 @@ const fn equal(one: &str, other: &str) -> bool {
     true
 }
 
-const fn column(name: &'static str, sets: Sets) -> Column {
+pub(super) const fn column(name: &'static str, sets: Sets) -> Column {
     Column { name, sets }
 }
 
@@ -69,7 +69,7 @@ pub(super) static KINDS: &[Kind] = &[
     },
     Kind {
         path: "dns",
-        marks: &["qtype", "rcode", "trans_id"],
+        marks: &["qtype", "rcode", "trans_id", "rejected"],
         event_kind: "event",
         dataset: "zeek.dns",
         categories: &["network"],
@@ -77,7 +77,192 @@ pub(super) static KINDS: &[Kind] = &[
         columns: DNS,
         complete: complete_dns,
     },
+    Kind {
+        path: "http",
+        marks: &["tags", "resp_fuids", "orig_fuids", "resp_mime_types"],
+        event_kind: "event",
+        dataset: "zeek.http",
+        categories: &["web"],
+        types: &["access"],
+        columns: services::HTTP,
+        complete: services::complete_http,
+    },
+    Kind {
+        path: "ssl",
+        marks: &["ssl_history", "established"],
+        event_kind: "event",
+        dataset: "zeek.ssl",
+        categories: &["network"],
+        types: &["protocol", "info"],
+        columns: services::SSL,
+        complete: services::complete_ssl,
+    },
+    Kind {
+        path: "ssh",
+        marks: &["host_key_alg", "kex_alg", "auth_attempts", "auth_success"],
+        event_kind: "event",
+        dataset: "zeek.ssh",
+        categories: &["network"],
+        types: &["protocol"],
+        columns: services::SSH,
+        complete: services::complete_ssh,
+    },
+    Kind {
+        path: "files",
+        marks: &["seen_bytes"],
+        event_kind: "event",
+        dataset: "zeek.files",
+        categories: &["file"],
+        types: &["info"],
+        columns: domain::FILES,
+        complete: domain::complete_files,
+    },
+    Kind {
+        path: "smb_files",
+        marks: &["times.modified", "prev_name"],
+        event_kind: "event",
+        dataset: "zeek.smb_files",
+        categories: &["file", "network"],
+        types: &[],
+        columns: domain::SMB_FILES,
+        complete: domain::complete_smb_files,
+    },
+    Kind {
+        path: "smb_mapping",
+        marks: &["share_type"],
+        event_kind: "event",
+        dataset: "zeek.smb_mapping",
+        categories: &["network"],
+        types: &["access"],
+        columns: domain::SMB_MAPPING,
+        complete: domain::complete_smb_mapping,
+    },
+    Kind {
+        path: "kerberos",
+        marks: &["request_type"],
+        event_kind: "event",
+        dataset: "zeek.kerberos",
+        categories: &["authentication", "network"],
+        types: &["start"],
+        columns: domain::KERBEROS,
+        complete: domain::complete_kerberos,
+    },
+    Kind {
+        path: "ntlm",
+        marks: &["server_nb_computer_name", "server_dns_computer_name", "domainname"],
+        event_kind: "event",
+        dataset: "zeek.ntlm",
+        categories: &["authentication", "network"],
+        types: &["start"],
+        columns: domain::NTLM,
+        complete: domain::complete_ntlm,
+    },
+    Kind {
+        path: "dhcp",
+        marks: &["msg_types"],
+        event_kind: "event",
+        dataset: "zeek.dhcp",
+        categories: &["network"],
+        types: &["protocol", "info"],
+        columns: domain::DHCP,
+        complete: domain::complete_dhcp,
+    },
+    Kind {
+        path: "rdp",
+        marks: &["security_protocol", "client_build", "keyboard_layout", "cert_count"],
+        event_kind: "event",
+        dataset: "zeek.rdp",
+        categories: &["network"],
+        types: &["protocol", "info"],
+        columns: services::RDP,
+        complete: services::complete_rdp,
+    },
+    Kind {
+        path: "ftp",
+        marks: &["reply_code", "reply_msg"],
+        event_kind: "event",
+        dataset: "zeek.ftp",
+        categories: &["network"],
+        types: &["protocol", "info"],
+        columns: services::FTP,
+        complete: services::complete_ftp,
+    },
+    Kind {
+        path: "smtp",
+        marks: &["helo", "mailfrom", "last_reply"],
+        event_kind: "event",
+        dataset: "zeek.smtp",
+        categories: &["email", "network"],
+        types: &["protocol", "info"],
+        columns: services::SMTP,
+        complete: services::complete_smtp,
+    },
+    Kind {
+        path: "notice",
+        marks: &["note", "suppress_for"],
+        event_kind: "alert",
+        dataset: "zeek.notice",
+        categories: &["intrusion_detection", "network"],
+        types: &["info"],
+        columns: domain::NOTICE,
+        complete: domain::complete_notice,
+    },
+    Kind {
+        path: "weird",
+        marks: &["notice"],
+        event_kind: "event",
+        dataset: "zeek.weird",
+        categories: &["network"],
+        types: &["info"],
+        columns: domain::WEIRD,
+        complete: domain::complete_weird,
+    },
+    Kind {
+        path: "capture_loss",
+        marks: &["percent_lost"],
+        event_kind: "metric",
+        dataset: "zeek.capture_loss",
+        categories: &["network"],
+        types: &["info"],
+        columns: domain::CAPTURE_LOSS,
+        complete: domain::complete_capture_loss,
+    },
 ];
+
+/// Columns that only logs have which become no events.
+pub(super) const OTHER_MARKS: &[&str] = &[
+    "stratum",
+    "fingerprint",
+    "certificate.serial",
+    "certStatus",
+    "hashAlgorithm",
+    "section_names",
+    "pkts_proc",
+    "software_type",
+    "analyzer_kind",
+    "failure_reason",
+    "port_proto",
+    "tunnel_type",
+    "facility",
+    "call_id",
+];
+
+/// A log's columns: time, session and the connection's ends, then its own.
+macro_rules! connection_columns {
+    ($($name:literal $sets:expr;)*) => {
+        &[
+            column("ts", Sets::Kept),
+            column("uid", Sets::Text(Field::ZeekSessionId)),
+            column("id.orig_h", Sets::Address(Field::SourceIp)),
+            column("id.orig_p", Sets::Count(Field::SourcePort)),
+            column("id.resp_h", Sets::Address(Field::DestinationIp)),
+            column("id.resp_p", Sets::Count(Field::DestinationPort)),
+            column("community_id", Sets::Text(Field::NetworkCommunityId)),
+            $(column($name, $sets),)*
+        ]
+    };
+}
+pub(super) use connection_columns;
 
 const CONN: &[Column] = &[
     column("ts", Sets::Kept),
@@ -156,13 +341,13 @@ fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     }
 }
 
-fn add_count(event: &mut Event, field: Field, count: Option<u64>) {
+pub(super) fn add_count(event: &mut Event, field: Field, count: Option<u64>) {
     if let Some(count) = count {
         event.add_u64(field, count);
     }
 }
 
-fn add_network_type(event: &mut Event) {
+pub(super) fn add_network_type(event: &mut Event) {
     match event.ip(Field::SourceIp) {
         Some(std::net::IpAddr::V4(_)) => event.add_str(Field::NetworkType, "ipv4"),
         Some(std::net::IpAddr::V6(_)) => event.add_str(Field::NetworkType, "ipv6"),
