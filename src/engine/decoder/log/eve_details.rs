@@ -20,7 +20,7 @@ pub(super) fn add(event: &mut Event, event_type: &str, sections: &Sections<'_>) 
     match event_type {
         "flow" | "netflow" => flow(event, own)?,
         "dns" => {
-            classify(event, "event", &["network"], &["protocol", "info"]);
+            classify(event, "event", &["network"], &["connection", "protocol"]);
             add_protocol(event, "dns");
             dns(event, sections.dns)?;
         }
@@ -30,17 +30,17 @@ pub(super) fn add(event: &mut Event, event_type: &str, sections: &Sections<'_>) 
             http(event, own)?;
         }
         "tls" => {
-            classify(event, "event", &["network"], &["protocol", "info"]);
+            classify(event, "event", &["network"], &["connection", "protocol"]);
             add_protocol(event, "tls");
             tls(event, own)?;
         }
         "quic" => {
-            classify(event, "event", &["network"], &["protocol", "info"]);
+            classify(event, "event", &["network"], &["connection", "protocol"]);
             add_protocol(event, "quic");
             tls(event, own)?;
         }
         "ssh" => {
-            classify(event, "event", &["network"], &["protocol"]);
+            classify(event, "event", &["network"], &["connection", "protocol"]);
             add_protocol(event, "ssh");
             ssh(event, own)?;
         }
@@ -60,7 +60,7 @@ pub(super) fn add(event: &mut Event, event_type: &str, sections: &Sections<'_>) 
             event.add_str(Field::EventAction, "dropped");
         }
         other => {
-            classify(event, "event", &["network"], &["protocol", "info"]);
+            classify(event, "event", &["network"], &["connection", "protocol"]);
             add_protocol(event, other);
         }
     }
@@ -219,6 +219,10 @@ fn dns(event: &mut Event, own: Option<&str>) -> Result<(), Broken> {
                 }
             }
             code => add_text(event, Field::DnsResponseCode, code),
+        }
+        if answered {
+            let failed = event.str(Field::DnsResponseCode).is_some_and(|code| code != "NOERROR");
+            event.add_str(Field::EventOutcome, if failed { "failure" } else { "success" });
         }
     }
     for (set, name) in [
@@ -465,10 +469,15 @@ fn fileinfo(event: &mut Event, own: Option<&str>) -> Result<(), Broken> {
 }
 
 fn dhcp(event: &mut Event, own: Option<&str>) -> Result<(), Broken> {
-    classify(event, "event", &["network"], &["protocol", "info"]);
+    classify(event, "event", &["network"], &["connection", "protocol"]);
     add_protocol(event, "dhcp");
     walk(own, |key, value| match key {
-        "dhcp_type" => add_lower(event, Field::DhcpMessageType, value),
+        "dhcp_type" => {
+            if let Some(name) = value.text() {
+                event.add_str(Field::DhcpMessageType, &name.to_ascii_uppercase());
+            }
+        }
+        "client_ip" => add_address(event, Field::ClientIp, value),
         "client_mac" => {
             if let Some(mac) = value.text() {
                 event.add_str(Field::ClientMac, &hardware_address(&mac));
@@ -601,7 +610,7 @@ fn smb(event: &mut Event, own: Option<&str>) -> Result<(), Broken> {
 }
 
 fn anomaly(event: &mut Event, own: Option<&str>) -> Result<(), Broken> {
-    classify(event, "event", &["network"], &["protocol", "info"]);
+    classify(event, "event", &["network"], &["connection", "protocol"]);
     walk(own, |key, value| match key {
         "event" => add_text(event, Field::RuleName, value),
         "type" => add_text(event, Field::RuleCategory, value),

@@ -14,8 +14,8 @@ mod scanner;
 mod sshd;
 mod syslog;
 mod syslog_time;
-mod text;
 mod sysmon;
+mod text;
 mod values;
 mod windows;
 mod windows_security;
@@ -83,7 +83,7 @@ impl Format {
     fn knows(self, line: &[u8]) -> bool {
         match self {
             Format::ZeekTsv => line.starts_with(b"#fields") || line.starts_with(b"#separator"),
-            Format::Json => line.starts_with(b"{") && line.ends_with(b"}"),
+            Format::Json => (line.starts_with(b"{") || line.starts_with(b"@cee:")) && line.ends_with(b"}"),
             Format::Syslog => syslog::is_line(line),
         }
     }

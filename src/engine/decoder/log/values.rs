@@ -2,6 +2,7 @@
 //! dot, without the domain).
 
 use crate::domain::{Duration, Event, Field, Timestamp};
+use crate::engine::decoder::application::describe_question;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -177,25 +178,10 @@ pub(super) fn hardware_address(text: &str) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
-/// Adds the name of a DNS question and its parts by the public suffix list.
+/// Adds the name of a DNS question, in lower case and without its final dot, and its parts by the public suffix list.
 pub(super) fn add_question_name(event: &mut Event, name: &str) {
     let name = name.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(name);
-    let name = lower(name);
-    event.add_str(Field::DnsQuestionName, &name);
-    let Some(domain) = psl::domain(name.as_bytes()) else {
-        return;
-    };
-    let (Ok(registered), Ok(suffix)) = (
-        std::str::from_utf8(domain.as_bytes()),
-        std::str::from_utf8(domain.suffix().as_bytes()),
-    ) else {
-        return;
-    };
-    event.add_str(Field::DnsQuestionRegisteredDomain, registered);
-    event.add_str(Field::DnsQuestionTopLevelDomain, suffix);
-    if let Some(subdomain) = name.strip_suffix(registered).and_then(|rest| rest.strip_suffix('.')) {
-        event.add_str(Field::DnsQuestionSubdomain, subdomain);
-    }
+    describe_question(&lower(name), event);
 }
 
 /// Adds a file's path with its name, directory and extension. The separator is `\` or `/`, whichever comes last.

@@ -192,7 +192,7 @@ impl<'a> Record<'a> {
     /// A text of the event's data, within a bound. Empty and `-` are no values.
     pub(super) fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let (_, value) = self.data.iter().find(|(key, _)| *key == name)?;
-        bounded(*value, TEXT_BYTES_MAX).filter(|text| !matches!(text.as_ref(), "" | "-" | "N/A"))
+        bounded(*value, TEXT_BYTES_MAX).filter(|text| !matches!(text.as_ref(), "" | "-" | "N/A" | "<unknown process>"))
     }
 
     /// A number of the event's data, decimal or hexadecimal (`0x27b4`).
@@ -360,5 +360,185 @@ pub(super) fn add_account(event: &mut Event, fields: (Field, Field), account: &s
     event.add_str(name_field, name);
     if !event.has(domain_field) {
         event.add_str(domain_field, domain);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::check::{check, decode, decode_bytes, mutate, show};
+
+    const FLAT: &str = r#"{"@timestamp":"2020-07-22T03:27:42.455Z","EventID":4625,"Channel":"Security","Hostname":"WORKSTATION5.mordor.local","SourceName":"Microsoft-Windows-Security-Auditing","Keywords":-9218868437227405312,"TargetUserName":"CORP\\Alice","TargetDomainName":"-","TargetUserSid":"S-1-0-0","IpAddress":"::ffff:10.0.0.7","IpPort":"0","LogonType":3,"Status":"0xc000006d","SubStatus":"0xc0000064","ProcessId":"0x27b4","ProcessName":"C:\\Windows\\System32\\lsass.exe","Message":"An account failed to log on.\r\n\r\nSubject:"}"#;
+    const WINLOGBEAT: &str = r#"{"@timestamp":"2020-07-22T03:27:42.455Z","event":{"code":4625,"outcome":"failure"},"message":"An account failed to log on.","winlog":{"event_id":"4625","channel":"Security","computer_name":"WORKSTATION5.mordor.local","provider_name":"Microsoft-Windows-Security-Auditing","keywords":["Audit Failure"],"event_data":{"TargetUserName":"Alice","TargetDomainName":"CORP","TargetUserSid":"S-1-0-0","IpAddress":"10.0.0.7","IpPort":"-","LogonType":"3","Status":"0xc000006d","SubStatus":"0xc0000064","ProcessId":"0x27b4","ProcessName":"C:\\Windows\\System32\\lsass.exe"}}}"#;
+    const EVENT: &str = r##"{"Event":{"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-Security-Auditing"}},"EventID":{"#text":4625,"#attributes":{"Qualifiers":0}},"Keywords":"0x8010000000000000","TimeCreated":{"#attributes":{"SystemTime":"2020-07-22T03:27:42.455Z"}},"Channel":"Security","Computer":"WORKSTATION5.mordor.local"},"EventData":{"TargetUserName":"Alice","TargetDomainName":"CORP","TargetUserSid":"S-1-0-0","IpAddress":"10.0.0.7","LogonType":3,"Status":"0xc000006d","SubStatus":"0xc0000064","ProcessId":"0x27b4","ProcessName":"C:\\Windows\\System32\\lsass.exe"}}}"##;
+
+    fn flat(code: u32, channel: &str, data: &str) -> String {
+        format!(
+            r#"{{"TimeCreated":"2020-10-19T03:30:46.416Z","EventID":{code},"Channel":"{channel}","Hostname":"PC1",{data}}}"#
+        )
+    }
+
+    #[test]
+    fn a_failed_logon_is_the_same_in_all_three_shapes() {
+        for line in [FLAT, WINLOGBEAT, EVENT] {
+            check(
+                Format::Json,
+                line,
+                "event.category=authentication event.type=start event.action=logon-failed event.outcome=failure \
+                 event.code=4625 user.name=Alice user.domain=CORP source.ip=10.0.0.7 !source.port host.name=workstation5 \
+                 winlog.logon.type=Network event.reason=no%20such%20user process.name=lsass.exe process.pid=10164 \
+                 event.module=security event.provider=Microsoft-Windows-Security-Auditing",
+            );
+        }
+    }
+
+    #[test]
+    fn security_events_are_mapped_as_winlogbeat_maps_them() {
+        let subject = r#""SubjectUserName":"wardog","SubjectDomainName":"PC1","SubjectLogonId":"0xc61d9""#;
+        for (code, data, expected) in [
+            (
+                4624,
+                r#""TargetUserName":"PC1$","TargetDomainName":"CORP","LogonType":10,"IpAddress":"::1","IpPort":"50001""#,
+                "event.action=logged-in event.outcome=success user.name=PC1$ user.domain=CORP source.ip=::1 source.port=50001 winlog.logon.type=RemoteInteractive",
+            ),
+            (
+                4624,
+                r#""TargetUserName":"a","IpAddress":"-","IpPort":"-","LogonType":"2""#,
+                "!source.ip !source.port winlog.logon.type=Interactive",
+            ),
+            (
+                4634,
+                r#""TargetUserName":"bob","LogonType":3"#,
+                "event.action=logged-out event.type=end user.name=bob",
+            ),
+            (
+                4648,
+                &format!(r#"{subject},"TargetUserName":"admin","TargetServerName":"dc1""#),
+                "event.action=logged-in-explicit user.name=wardog user.effective.name=admin user.target.name=admin destination.domain=dc1",
+            ),
+            (
+                4663,
+                &format!(
+                    r#"{subject},"ObjectType":"File","ObjectName":"C:\\Data\\plan.DOCX","AccessMask":"0x1","ProcessName":"C:\\x\\y.exe""#
+                ),
+                "event.category=file event.type=access event.action=file-read file.path=C:\\Data\\plan.DOCX file.name=plan.DOCX file.extension=docx file.directory=C:\\Data process.name=y.exe user.name=wardog",
+            ),
+            (
+                4663,
+                &format!(r#"{subject},"ObjectType":"File","ObjectName":"C:\\a","AccessMask":"0x10000""#),
+                "event.type=deletion event.action=file-deleted",
+            ),
+            (
+                4663,
+                &format!(r#"{subject},"ObjectType":"Key","ObjectName":"\\REGISTRY\\MACHINE","AccessMask":"0x2""#),
+                "event.category=registry registry.path=\\REGISTRY\\MACHINE",
+            ),
+            (
+                4672,
+                &format!(r#"{subject},"PrivilegeList":"SeDebugPrivilege\r\n\t\t\tSeBackupPrivilege""#),
+                "event.category=iam event.action=logged-in-special winlog.event_data.privilege_list=SeBackupPrivilege",
+            ),
+            (
+                4688,
+                &format!(
+                    r#"{subject},"NewProcessName":"C:\\W\\cmd.exe","NewProcessId":"0x10","CommandLine":"cmd /c dir","ParentProcessName":"C:\\W\\explorer.exe","ProcessId":"0x20","TargetUserName":"-""#
+                ),
+                "event.category=process event.type=start event.action=created-process process.name=cmd.exe process.pid=16 process.command_line=cmd%20/c%20dir process.parent.name=explorer.exe process.parent.pid=32 !user.target.name",
+            ),
+            (
+                4720,
+                &format!(r#"{subject},"TargetUserName":"eve","TargetDomainName":"CORP""#),
+                "event.category=iam event.type=user event.type=creation event.action=added-user-account user.name=wardog user.target.name=eve",
+            ),
+            (
+                4768,
+                r#""TargetUserName":"bob","Status":"0x6","IpAddress":"::ffff:10.0.0.8","IpPort":"5","ServiceName":"krbtgt""#,
+                "event.outcome=failure event.action=kerberos-authentication-ticket-requested source.ip=10.0.0.8 service.name=krbtgt",
+            ),
+            (
+                4769,
+                r#""TargetUserName":"bob@CORP.EXAMPLE","Status":"0x0","ServiceName":"PC1$""#,
+                "event.outcome=success event.action=kerberos-service-ticket-requested user.name=bob user.domain=CORP.EXAMPLE",
+            ),
+            (
+                4776,
+                r#""TargetUserName":"bob","Workstation":"PC9","Status":"0xc000006a""#,
+                "event.outcome=failure event.action=credential-validated source.domain=PC9 event.reason=wrong%20password",
+            ),
+            (
+                5140,
+                &format!(r#"{subject},"ShareName":"\\\\*\\C$","IpAddress":"10.0.0.9","IpPort":"49""#),
+                "event.category=network event.category=file event.action=network-share-object-accessed file.share=\\\\*\\C$ source.ip=10.0.0.9",
+            ),
+            (
+                5145,
+                &format!(r#"{subject},"ShareName":"\\\\*\\C$","RelativeTargetName":"a\\b.txt""#),
+                "event.action=network-share-object-access-checked file.path=\\\\*\\C$\\a\\b.txt file.name=b.txt",
+            ),
+            (
+                9999,
+                r#""Message":"Something\r\nelse""#,
+                "event.code=9999 message=Something !event.category",
+            ),
+        ] {
+            check(Format::Json, &flat(code, "Security", data), expected);
+        }
+        check(
+            Format::Json,
+            &flat(
+                7045,
+                "System",
+                r#""ServiceName":"PSEXESVC","ImagePath":"%SystemRoot%\\PSEXESVC.exe","StartType":"demand start","AccountName":"LocalSystem""#,
+            ),
+            "event.action=service-installed service.name=PSEXESVC event.category=configuration user.target.name=LocalSystem",
+        );
+    }
+
+    #[test]
+    fn sysmon_events_are_mapped_as_winlogbeat_maps_them() {
+        for (code, data, expected) in [
+            (
+                1,
+                r#""Image":"C:\\a\\b.exe","CommandLine":"b -x","ProcessId":77,"User":"CORP\\bob","Hashes":"MD5=AA,SHA256=BB","ParentImage":"C:\\p.exe","ParentProcessId":"5","ProcessGuid":"{0197}""#,
+                "event.category=process event.type=start process.name=b.exe process.pid=77 user.name=bob user.domain=CORP process.hash.sha256=bb process.parent.name=p.exe process.parent.pid=5 process.entity_id=0197",
+            ),
+            (
+                3,
+                r#""Image":"C:\\a.exe","SourceIp":"10.0.0.1","SourcePort":"5000","DestinationIp":"fe80:0:0:0:0:0:0:1","DestinationPort":443,"Protocol":"tcp","Initiated":"true""#,
+                "event.category=network event.type=connection source.ip=10.0.0.1 destination.ip=fe80::1 destination.port=443 network.transport=tcp process.name=a.exe",
+            ),
+            (
+                10,
+                r#""SourceImage":"C:\\m.exe","TargetImage":"C:\\Windows\\lsass.exe","GrantedAccess":"0x1010","SourceProcessId":"9""#,
+                "event.category=process event.type=access process.name=m.exe process.pid=9 winlog.event_data.target_image=C:\\Windows\\lsass.exe winlog.event_data.granted_access=0x1010",
+            ),
+            (
+                11,
+                r#""Image":"C:\\a.exe","TargetFilename":"C:\\Users\\b\\x.ps1""#,
+                "event.category=file event.type=creation file.path=C:\\Users\\b\\x.ps1 file.extension=ps1 process.name=a.exe",
+            ),
+            (
+                22,
+                r#""Image":"C:\\a.exe","QueryName":"A.example.com","QueryStatus":"0","QueryResults":"type:  5 b.example.com;::ffff:198.18.1.2;""#,
+                "dns.question.name=a.example.com dns.question.registered_domain=example.com dns.response_code=NOERROR dns.answers.data=b.example.com dns.resolved_ip=198.18.1.2",
+            ),
+        ] {
+            let line = flat(code, "Microsoft-Windows-Sysmon/Operational", data);
+            check(Format::Json, &line, expected);
+        }
+    }
+
+    #[test]
+    fn an_event_without_a_time_is_refused_and_a_long_message_is_cut() {
+        let output = decode_bytes(Format::Json, br#"{"EventID":1,"Channel":"Security"}"#);
+        assert_eq!(output.tally.refused.get("windows_no_time"), Some(&1));
+        let long = flat(1, "Application", &format!(r#""Message":"{}""#, "x".repeat(100_000)));
+        let events = decode(Format::Json, &long);
+        assert!(events.iter().all(|event| show(event).len() < 4096));
+    }
+
+    #[test]
+    fn broken_lines_never_panic() {
+        mutate(Format::Json, &[FLAT, WINLOGBEAT, EVENT].join("\n"), 2000);
     }
 }

@@ -220,7 +220,7 @@ pub(super) fn complete_ntlm(event: &mut Event, record: &Record<'_>) {
 pub(super) const DHCP: &[Column] = &[
     column("ts", Sets::Kept),
     column("uids", Sets::Items(Field::ZeekSessionId)),
-    column("client_addr", Sets::Address(Field::SourceIp)),
+    column("client_addr", Sets::Kept),
     column("server_addr", Sets::Kept),
     column("mac", Sets::Kept),
     column("host_name", Sets::Text(Field::DhcpHostname)),
@@ -235,11 +235,16 @@ pub(super) const DHCP: &[Column] = &[
 
 /// The message type is that of the exchange's last message.
 pub(super) fn complete_dhcp(event: &mut Event, record: &Record<'_>) {
+    const CLIENT: usize = place(DHCP, "client_addr");
     const SERVER: usize = place(DHCP, "server_addr");
     const MAC: usize = place(DHCP, "mac");
     const LEASE: usize = place(DHCP, "lease_time");
     const MESSAGES: usize = place(DHCP, "msg_types");
     const DURATION: usize = place(DHCP, "duration");
+    if let Some(client) = record.address(CLIENT) {
+        event.add_ip(Field::SourceIp, client);
+        event.add_ip(Field::ClientIp, client);
+    }
     add_network_type(event);
     event.add_str(Field::NetworkTransport, "udp");
     event.add_str(Field::NetworkProtocol, "dhcp");
@@ -254,7 +259,7 @@ pub(super) fn complete_dhcp(event: &mut Event, record: &Record<'_>) {
         event.add_i64(Field::DhcpLeaseSeconds, lease.nanos() / 1_000_000_000);
     }
     let mut last = String::new();
-    record.each(MESSAGES, |message| last = message.to_ascii_lowercase());
+    record.each(MESSAGES, |message| last = message.to_ascii_uppercase());
     event.add_str(Field::DhcpMessageType, &last);
     lasted(event, record.interval(DURATION));
 }

@@ -73,7 +73,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.dns",
         categories: &["network"],
-        types: &["protocol", "info"],
+        types: &["connection", "protocol"],
         columns: DNS,
         complete: complete_dns,
     },
@@ -93,7 +93,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.ssl",
         categories: &["network"],
-        types: &["protocol", "info"],
+        types: &["connection", "protocol"],
         columns: services::SSL,
         complete: services::complete_ssl,
     },
@@ -103,7 +103,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.ssh",
         categories: &["network"],
-        types: &["protocol"],
+        types: &["connection", "protocol"],
         columns: services::SSH,
         complete: services::complete_ssh,
     },
@@ -163,7 +163,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.dhcp",
         categories: &["network"],
-        types: &["protocol", "info"],
+        types: &["connection", "protocol"],
         columns: domain::DHCP,
         complete: domain::complete_dhcp,
     },
@@ -173,7 +173,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.rdp",
         categories: &["network"],
-        types: &["protocol", "info"],
+        types: &["connection", "protocol"],
         columns: services::RDP,
         complete: services::complete_rdp,
     },
@@ -183,7 +183,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.ftp",
         categories: &["network"],
-        types: &["protocol", "info"],
+        types: &["connection", "protocol"],
         columns: services::FTP,
         complete: services::complete_ftp,
     },
@@ -193,7 +193,7 @@ pub(super) static KINDS: &[Kind] = &[
         event_kind: "event",
         dataset: "zeek.smtp",
         categories: &["email", "network"],
-        types: &["protocol", "info"],
+        types: &["connection", "protocol"],
         columns: services::SMTP,
         complete: services::complete_smtp,
     },
@@ -331,6 +331,7 @@ fn complete_conn(event: &mut Event, record: &Record<'_>) {
             event.add_str(field, &hardware_address(&text));
         }
     }
+    event.set_start(event.time());
     lasted(event, record.interval(DURATION));
 }
 
@@ -421,6 +422,7 @@ fn complete_dns(event: &mut Event, record: &Record<'_>) {
         event.add_str(Field::DnsResponseCode, name);
     }
     event.add_str(Field::DnsType, if answered.is_some() { "answer" } else { "query" });
+    add_dns_outcome(event, answered.as_deref());
     for (cell, name) in FLAGS {
         if record.flag(cell) == Some(true) {
             event.add_str(Field::DnsHeaderFlags, name);
@@ -442,6 +444,16 @@ fn complete_dns(event: &mut Event, record: &Record<'_>) {
         }
     });
     lasted(event, record.interval(RTT));
+}
+
+/// A question that got an answer failed unless the answer has no error.
+pub(super) fn add_dns_outcome(event: &mut Event, code: Option<&str>) {
+    if let Some(code) = code {
+        event.add_str(
+            Field::EventOutcome,
+            if code == "NOERROR" { "success" } else { "failure" },
+        );
+    }
 }
 
 fn class_name(name: &str) -> &str {
