@@ -32,8 +32,8 @@ pub struct Finding {
     pub normal_if: NormalIf,
     /// Which memory was broken.
     pub memory: MemoryName,
-    /// Whom the actors of one cause may share.
-    pub target: Option<Entity>,
+    /// Whom the actors of one cause may share: the number of its field, and the value.
+    pub target: Option<(u16, Entity)>,
     /// What is known of the contributing events.
     pub context: Context,
     /// Set when an entity beyond its key group's bound shares this baseline with others.

@@ -1,3 +1,4 @@
 //! The world: readers of files and sinks behind small traits. Nothing here decides anything.
 
+pub mod sink;
 pub mod source;

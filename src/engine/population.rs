@@ -55,13 +55,10 @@ impl Belief {
     pub fn of(prior: &Prior) -> Belief {
         match prior {
             Prior::Count(prior) | Prior::Distinct(prior) => {
-                Belief::Count(CountPrior::new(prior.mean, 1.0 / prior.dispersion, prior.weight))
+                Belief::Count(CountPrior::new(prior.mean, prior.dispersion, prior.weight))
             }
-            Prior::Ratio { rate, weight } => Belief::Ratio(RatioPrior::new(*rate, 1.0 / (1.0 + *weight), *weight)),
-            Prior::Category {
-                discount,
-                concentration,
-            } => Belief::Category(CategoryPrior::new(*discount, *concentration)),
+            Prior::Ratio { mean, dispersion, weight } => Belief::Ratio(RatioPrior::new(*mean, *dispersion, *weight)),
+            Prior::Category { discount, strength } => Belief::Category(CategoryPrior::new(*discount, *strength)),
             _ => Belief::Category(CategoryPrior::new(0.5, 1.0)),
         }
     }

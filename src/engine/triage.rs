@@ -193,9 +193,7 @@ impl Triage {
             return;
         };
         let at = incident.last;
-        let Some(target) = incident.alert.peak.target.clone().filter(|target| *target != key.1) else {
-            return;
-        };
+        let Some((_, target)) = incident.alert.peak.target.clone().filter(|(_, target)| *target != key.1) else { return };
         if incident.alert.peak.surprise < ACTOR_SURPRISE || matches!(incident.fate, Fate::Supports(_)) {
             return;
         }

@@ -9,7 +9,7 @@ mod growing;
 mod ratio;
 
 pub use category::CategoryWatch;
-pub use growing::{Amount, Growing};
+pub use growing::{Amount, Growing, Kept};
 pub use ratio::RatioWatch;
 
 use super::baseline::{self, Decay, Judgement};
@@ -282,14 +282,12 @@ fn relate(context: &mut Context, event: &Event, plan: &Plan) {
     context.related.truncate(Context::RELATED_MAX);
 }
 
-/// The target that an event names for a detector.
-pub(super) fn target(event: &Event, plan: &Plan) -> Option<Entity> {
-    if plan.target.is_empty() {
-        return None;
-    }
+/// The target that an event names for a detector: the first of the detector's target fields that has a value.
+pub(super) fn target(event: &Event, plan: &Plan) -> Option<(u16, Entity)> {
+    let (field, value) = plan.target.iter().find_map(|field| event.get(*field).map(|value| (*field, value)))?;
     let mut bytes = Vec::new();
-    crate::domain::write_entity(event, &plan.target, &mut bytes)?;
-    Some(Entity::from_bytes(&bytes))
+    crate::domain::write_value(value, &mut bytes);
+    Some((field as u16, Entity::from_bytes(&bytes)))
 }
 
 #[cfg(test)]

@@ -1,0 +1,22 @@
+//! Sinks: alerts as documents for machines and lines for people.
+
+mod ecs;
+mod ocsf;
+mod sentence;
+mod text;
+
+pub use ecs::document as ecs_document;
+pub use ocsf::document as ocsf_document;
+pub use sentence::{amount, entity_text, sentence};
+pub use text::{explanation, table};
+
+use crate::domain::Definition;
+
+/// What documents say beside the alert itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Letterhead<'a> {
+    /// The definitions, by detector number.
+    pub definitions: &'a [Definition],
+    /// The program's version.
+    pub program: &'a str,
+}
