@@ -1,1 +1,10 @@
 //! The wiring: the only folder that knows both `engine` and `edge`.
+
+pub mod explain;
+mod input;
+mod output;
+pub mod replay;
+mod summary;
+
+pub use output::Format as OutputFormat;
+pub use summary::Summary;

@@ -160,6 +160,11 @@ impl PacketDecoder {
         self.obey(verdict, output);
     }
 
+    /// The greatest time that was reached and believed.
+    pub fn reached(&self) -> Timestamp {
+        Timestamp::from_nanos(self.clock)
+    }
+
     /// Tells that event time has reached `time`, and ends what has ended by then.
     #[inline]
     pub fn advance(&mut self, time: Timestamp, output: &mut Output) {

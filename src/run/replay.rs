@@ -1,0 +1,242 @@
+//! `stakeout replay`: captures and logs from files to alerts.
+
+use super::input::{Calendar, Complaint, Stream, open_all};
+use super::output::{Format, Output, default_format};
+use super::summary::{InputSummary, Summary};
+use crate::domain::{Networks, Timestamp};
+use crate::edge::sink::Letterhead;
+use crate::edge::source::expand;
+use crate::engine::catalog::Catalog;
+use crate::engine::pipeline::Engine;
+use crate::engine::program::{EngineBounds, Program};
+use crate::engine::triage::Budget;
+use anyhow::Context as _;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a replay is asked for.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// Files, folders, or `-`.
+    pub inputs: Vec<PathBuf>,
+    /// What is watched.
+    pub catalog: Catalog,
+    /// Which addresses are our own.
+    pub networks: Networks,
+    /// The site's time zone, for hours of the week.
+    pub site_zone: jiff::tz::TimeZone,
+    /// The bounds of the engine.
+    pub bounds: EngineBounds,
+    /// Partitions, and threads that run them.
+    pub threads: usize,
+    /// The form of the output; a table on a terminal and ECS documents elsewhere if none is asked for.
+    pub format: Option<Format>,
+    /// What decides which alerts are told.
+    pub budget: Budget,
+    /// The year of the first line of logs without years.
+    pub year: Option<i16>,
+    /// The zone of log lines without one.
+    pub line_zone: Option<jiff::tz::TimeZone>,
+    /// Where the summary goes as JSON.
+    pub summary: Option<PathBuf>,
+    /// Whether standard error stays silent but for errors.
+    pub quiet: bool,
+}
+
+/// How a replay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was read.
+    Well,
+    /// Some input could not be read; the others were judged.
+    WithProblems,
+    /// A signal ended it early.
+    BySignal,
+}
+
+/// Runs a replay.
+pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write) -> anyhow::Result<Ended> {
+    let stop = watch_signals();
+    let mut complaints = Vec::new();
+    let mut paths = Vec::new();
+    for input in &request.inputs {
+        match expand(input) {
+            Ok(files) => paths.extend(files),
+            Err(failure) => complaints.push(Complaint::from(failure)),
+        }
+    }
+    let calendar = Calendar { year: request.year, zone: request.line_zone.clone() };
+    let (mut streams, named) = open_all(&paths, &calendar, &mut complaints);
+    let program = Program::new(&request.catalog, request.networks.clone(), request.bounds)?;
+    let definitions = program.definitions.clone();
+    let head = Letterhead { definitions: &definitions, program: env!("CARGO_PKG_VERSION") };
+    let mut engine = Engine::new(program, request.budget, request.threads, request.site_zone.clone());
+    let mut output = Output::new(request.format.unwrap_or_else(default_format), stdout);
+    let mut progress = Progress::new(request.quiet);
+    let mut alerts = Vec::new();
+    let writing = "writing alerts to standard output; is the reader gone or the disk full?";
+    while let Some(stamped) = next(&mut streams, &mut complaints) {
+        engine.push(stamped, &mut alerts);
+        if !alerts.is_empty() {
+            output.tell(&mut alerts, &head).context(writing)?;
+        }
+        if progress.due() {
+            progress.show(engine.totals().events, stderr);
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+    }
+    let interrupted = stop.load(Ordering::Relaxed);
+    for stream in &mut streams {
+        stream.stop(&mut complaints);
+    }
+    engine.finish(&mut alerts);
+    output.tell(&mut alerts, &head).context(writing)?;
+    progress.clear(stderr);
+    output.finish(&head).context(writing)?;
+    let mut summary = summarise(&engine, &streams);
+    summary.inputs = named
+        .into_iter()
+        .map(|named| InputSummary { path: named.path, format: named.format, number: named.number })
+        .collect();
+    summary.problems = complaints.into_iter().map(|complaint| complaint.0).collect();
+    summary.interrupted = interrupted;
+    report(request, &summary, stderr)?;
+    Ok(if interrupted {
+        Ended::BySignal
+    } else if summary.problems.is_empty() {
+        Ended::Well
+    } else {
+        Ended::WithProblems
+    })
+}
+
+/// The earliest of the streams' next events.
+fn next(streams: &mut [Stream], complaints: &mut Vec<Complaint>) -> Option<crate::engine::order::Stamped> {
+    if let [only] = streams {
+        only.peek(complaints)?;
+        return only.take();
+    }
+    let mut earliest: Option<(usize, (Timestamp, u64))> = None;
+    for (number, stream) in streams.iter_mut().enumerate() {
+        if let Some(stamped) = stream.peek(complaints) {
+            let key = (stamped.engine_time, stamped.content);
+            if earliest.is_none_or(|(_, held)| key < held) {
+                earliest = Some((number, key));
+            }
+        }
+    }
+    streams[earliest?.0].take()
+}
+
+fn summarise(engine: &Engine, streams: &[Stream]) -> Summary {
+    let totals = engine.totals();
+    let mut summary = Summary {
+        events: totals.events,
+        entities: totals.entities,
+        shared: totals.shared,
+        judgements: totals.judgements,
+        findings: totals.triage.findings,
+        alerts: totals.triage.told,
+        withheld: totals.triage.withheld,
+        folded: totals.triage.folded,
+        ..Summary::default()
+    };
+    for stream in streams {
+        let tally = &stream.tally;
+        summary.records += tally.records;
+        summary.decoded += tally.decoded;
+        for (kind, count) in &tally.ignored {
+            *summary.ignored.entry((*kind).to_owned()).or_default() += count;
+        }
+        for (reason, count) in &tally.refused {
+            *summary.refused.entry((*reason).to_owned()).or_default() += count;
+        }
+        if let Some(packets) = stream.packets() {
+            summary.duplicate_frames += packets.duplicates;
+            summary.one_way_flows += packets.flows_one_way;
+        }
+    }
+    summary
+}
+
+fn report(request: &Replay, summary: &Summary, stderr: &mut dyn Write) -> anyhow::Result<()> {
+    if let Some(path) = &request.summary {
+        let text = serde_json::to_string_pretty(summary).context("writing the summary")?;
+        std::fs::write(path, text + "\n").with_context(|| format!("writing the summary to {}", path.display()))?;
+    }
+    if request.quiet {
+        for problem in &summary.problems {
+            let _ = writeln!(stderr, "problem: {problem}");
+        }
+    } else {
+        let _ = stderr.write_all(summary.text().as_bytes());
+    }
+    Ok(())
+}
+
+/// A flag that SIGTERM and SIGINT set.
+fn watch_signals() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    // Without the watcher a signal ends the program at once, which is no worse than without this function.
+    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async move {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            flag.store(true, Ordering::Relaxed);
+        });
+    });
+    stop
+}
+
+/// Progress on a terminal, twice a second.
+struct Progress {
+    shown: bool,
+    ticks: u32,
+    last: Instant,
+    begun: Instant,
+}
+
+impl Progress {
+    fn new(quiet: bool) -> Self {
+        let now = Instant::now();
+        Progress { shown: !quiet && std::io::stderr().is_terminal(), ticks: 0, last: now, begun: now }
+    }
+
+    /// Whether half a second has passed; looks at the clock once in a thousand events.
+    fn due(&mut self) -> bool {
+        self.ticks = self.ticks.wrapping_add(1);
+        if !self.ticks.is_multiple_of(1024) || self.last.elapsed() < Duration::from_millis(500) {
+            return false;
+        }
+        self.last = Instant::now();
+        true
+    }
+
+    fn show(&self, events: u64, stderr: &mut dyn Write) {
+        if self.shown {
+            let _ = write!(stderr, "\r{events} events in {:.0} s", self.begun.elapsed().as_secs_f64());
+            let _ = stderr.flush();
+        }
+    }
+
+    fn clear(&self, stderr: &mut dyn Write) {
+        if self.shown {
+            let _ = write!(stderr, "\r{:40}\r", "");
+        }
+    }
+}
