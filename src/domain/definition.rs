@@ -1,7 +1,7 @@
 //! A detector's definition: what is watched, about whom, and against which expectation. Plain data as read from
 //! `detectors/`; `engine::catalog` reads and checks it, and compiles its selection.
 
-use super::{Duration, Field};
+use super::{Duration, Field, Mistake};
 
 /// One learned detector, checked: its windows ascend, its tail and baseline fit its measure, and every number is
 /// finite.
@@ -179,6 +179,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// Every level, ascending.
+    pub const ALL: [Level; 5] = [
+        Level::Informational,
+        Level::Low,
+        Level::Medium,
+        Level::High,
+        Level::Critical,
+    ];
+
     /// Sigma's word for it.
     pub const fn word(self) -> &'static str {
         match self {
@@ -347,4 +356,19 @@ pub struct MagnitudePrior {
     pub spread: f64,
     /// In windows.
     pub weight: f64,
+}
+
+/// What a site changes about a detector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The detector.
+    pub id: String,
+    /// Whether it is left out.
+    pub is_off: bool,
+    /// Another [`Definition::at_least`].
+    pub at_least: Option<f64>,
+    /// Another [`Definition::level`].
+    pub level: Option<Level>,
+    /// What to tell when there is no such detector.
+    pub unknown: Mistake,
 }

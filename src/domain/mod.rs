@@ -2,6 +2,7 @@
 //! Plain data, without behaviour that waits, reads a clock or fails on the network.
 
 mod alert;
+mod asset;
 mod definition;
 mod document;
 mod entity;
@@ -12,8 +13,12 @@ mod networks;
 mod time;
 
 pub use alert::{Actor, Alert, Supporting, risk};
+mod network;
+mod time;
+
+pub use asset::{Asset, Assets, Criticality};
 pub use definition::{
-    BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Tail,
+    BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Setting, Tail,
 };
 pub use document::{Document, Mistake, Place, nearest};
 pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_entity, write_value};
@@ -21,5 +26,6 @@ pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
 pub use networks::{Network, Networks};
+pub use network::{Direction, Networks, Prefix, PrefixMap};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

@@ -1,9 +1,8 @@
 //! One definition's text to a checked, compiled definition.
 
-use super::{Compiled, expectation, number};
+use super::{Compiled, expectation, number, short_hash};
 use crate::domain::{Definition, Duration, Field, FieldKind, Level, Measure, Mistake, Place, Tail};
 use crate::engine::select::{Selections, unknown_field};
-use sha2::{Digest, Sha256};
 
 const KEYS: [&str; 25] = [
     "title",
@@ -31,14 +30,6 @@ const KEYS: [&str; 25] = [
     "modified",
     "status",
     "license",
-];
-
-const LEVELS: [Level; 5] = [
-    Level::Informational,
-    Level::Low,
-    Level::Medium,
-    Level::High,
-    Level::Critical,
 ];
 
 /// The tactics of MITRE ATT&CK for Enterprise, as Sigma writes them.
@@ -210,8 +201,7 @@ impl Reader<'_> {
 
     fn version(&mut self, text: &str) -> Option<String> {
         let Some(place) = self.root.get("version") else {
-            let hash = Sha256::digest(text.as_bytes());
-            return Some(hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect());
+            return Some(short_hash(text, 6));
         };
         match place.value() {
             yaml_serde::Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -450,10 +440,10 @@ impl Reader<'_> {
 
     fn level(&mut self) -> Option<Level> {
         let word = self.text("level")?;
-        match LEVELS.iter().find(|level| level.word() == word) {
+        match Level::ALL.iter().find(|level| level.word() == word) {
             Some(level) => Some(*level),
             None => {
-                let words = LEVELS.iter().map(|level| level.word());
+                let words = Level::ALL.iter().map(|level| level.word());
                 let place = self.root.get("level")?;
                 let mistake = place.wrong_word(format!("unknown level `{word}`"), &word, words);
                 self.mistakes.push(mistake);

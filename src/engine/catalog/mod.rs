@@ -8,7 +8,8 @@ mod expectation;
 mod number;
 
 use super::select::Matcher;
-use crate::domain::{Definition, Document, Field, Mistake};
+use crate::domain::{Definition, Document, Field, Mistake, Setting, nearest};
+use sha2::{Digest, Sha256};
 
 /// Checked and compiled definitions, in the order of their ids.
 #[derive(Clone, Debug, Default)]
@@ -103,10 +104,53 @@ impl Catalog {
         self.detectors.get(found.ok()?)
     }
 
-    /// Leaves out the definitions of these ids.
-    pub fn without(&mut self, ids: &[String]) {
-        self.detectors.retain(|compiled| !ids.contains(&compiled.definition.id));
+    /// Changes what a site wants changed. A changed definition has another version: its own, `+`, and the first six hex
+    /// digits of a hash of what was changed.
+    pub fn apply(&mut self, settings: &[Setting]) -> Result<(), Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        for setting in settings {
+            let found = self
+                .detectors
+                .binary_search_by(|compiled| compiled.definition.id.as_str().cmp(&setting.id));
+            match found {
+                Ok(index) if setting.is_off => drop(self.detectors.remove(index)),
+                Ok(index) => {
+                    if let Some(compiled) = self.detectors.get_mut(index) {
+                        change(&mut compiled.definition, setting);
+                    }
+                }
+                Err(_) => {
+                    let ids = self.detectors.iter().map(|compiled| compiled.definition.id.as_str());
+                    mistakes.push(Mistake {
+                        nearest: nearest(&setting.id, ids),
+                        ..setting.unknown.clone()
+                    });
+                }
+            }
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
     }
+}
+
+fn change(definition: &mut Definition, setting: &Setting) {
+    let mut changes = String::new();
+    if let Some(at_least) = setting.at_least {
+        definition.at_least = at_least;
+        changes.push_str(&format!("at_least {at_least} "));
+    }
+    if let Some(level) = setting.level {
+        definition.level = level;
+        changes.push_str(&format!("level {}", level.word()));
+    }
+    if !changes.is_empty() {
+        definition.version = format!("{}+{}", definition.version, short_hash(&changes, 3));
+    }
+}
+
+/// The first bytes of the text's SHA-256, as hex digits.
+fn short_hash(text: &str, bytes: usize) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

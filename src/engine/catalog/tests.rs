@@ -344,6 +344,52 @@ fn the_mistakes_of_all_files_are_told_at_once() {
 }
 
 #[test]
+fn a_site_changes_detectors_and_their_versions_with_them() {
+    let mut catalog = embedded::catalog().expect("without mistakes");
+    let before = catalog.detectors().len();
+    let document = Document::parse("s.yml", "detectors:\n  host_silense: off\n").expect("valid");
+    let (_, place) = document
+        .root()
+        .get("detectors")
+        .expect("it is there")
+        .entries()
+        .remove(0);
+    let setting = |id: &str| Setting {
+        id: id.to_owned(),
+        is_off: false,
+        at_least: None,
+        level: None,
+        unknown: place.mistake(format!("there is no detector `{id}`")),
+    };
+    let version = catalog
+        .get("host_bytes_out")
+        .expect("it is there")
+        .definition
+        .version
+        .clone();
+    let off = Setting {
+        is_off: true,
+        ..setting("host_silence")
+    };
+    let quieter = Setting {
+        at_least: Some(5.0),
+        level: Some(Level::Low),
+        ..setting("host_bytes_out")
+    };
+    catalog.apply(&[off, quieter]).expect("both are there");
+    assert_eq!(catalog.detectors().len(), before - 1);
+    let changed = &catalog.get("host_bytes_out").expect("it is there").definition;
+    assert_eq!((changed.at_least, changed.level), (5.0, Level::Low));
+    assert!(changed.version.starts_with(&format!("{version}+")));
+    let mut catalog = embedded::catalog().expect("without mistakes");
+    let mistakes = catalog.apply(&[setting("host_silense")]).expect_err("a typo");
+    assert_eq!(
+        mistakes[0].to_string(),
+        "s.yml:2: detectors/host_silense: there is no detector `host_silense`; did you mean `host_silence`?"
+    );
+}
+
+#[test]
 fn any_text_is_read_without_a_panic() {
     let mut seed = 11u64;
     let mut next = |bound: usize| {

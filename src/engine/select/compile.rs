@@ -1,9 +1,9 @@
 //! A definition's `detection` block to matchers, and every mistake in it.
 
 use super::pattern::{DASHES, Pattern, Unit};
-use super::predicate::{Comparison, Network, Number, Predicate, Reference};
+use super::predicate::{Comparison, Number, Predicate, Reference};
 use super::{Matcher, Node};
-use crate::domain::{Field, FieldKind, Mistake, Place};
+use crate::domain::{Field, FieldKind, Mistake, Place, Prefix};
 use regex::RegexBuilder;
 use rsigma_parser::{
     ConditionExpr, Modifier, Quantifier, SigmaParserError, SigmaString, SigmaValue, SpecialChar, StringPart,
@@ -440,7 +440,7 @@ impl Plan {
                 ));
             }
             let text = string_of(value)?.original;
-            let network = Network::parse(&text).ok_or(format!("`{text}` is not a network such as `10.0.0.0/8`"))?;
+            let network = Prefix::parse(&text).ok_or(format!("`{text}` is not a network such as `10.0.0.0/8`"))?;
             return Ok(vec![Predicate::Network(network)]);
         }
         if self.reference {

@@ -1,7 +1,7 @@
 //! Tests of one value: text, number, address, network, regular expression, another field.
 
 use super::pattern::{Pattern, fold};
-use crate::domain::{Event, Field, Value};
+use crate::domain::{Event, Field, Prefix, Value};
 use regex::Regex;
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ pub(super) enum Predicate {
     Regex(Regex),
     Number(Comparison, Number),
     Address(IpAddr),
-    Network(Network),
+    Network(Prefix),
     Bool(bool),
     /// Some value of another field stands to this one as the reference says; with regard to case if `true`.
     Reference(Field, Reference, bool),
@@ -44,51 +44,6 @@ pub(super) enum Reference {
     Contains,
     Begins,
     Ends,
-}
-
-/// Addresses with a common beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Network {
-    V4 { base: u32, mask: u32 },
-    V6 { base: u128, mask: u128 },
-}
-
-impl Network {
-    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or a single address.
-    pub(super) fn parse(text: &str) -> Option<Network> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
-            None => (text, None),
-        };
-        match address.parse().ok()? {
-            IpAddr::V4(address) => {
-                let mask = match bits.unwrap_or(32) {
-                    0 => 0,
-                    bits @ 1..=32 => u32::MAX << (32 - bits),
-                    _ => return None,
-                };
-                let base = u32::from(address) & mask;
-                Some(Network::V4 { base, mask })
-            }
-            IpAddr::V6(address) => {
-                let mask = match bits.unwrap_or(128) {
-                    0 => 0,
-                    bits @ 1..=128 => u128::MAX << (128 - bits),
-                    _ => return None,
-                };
-                let base = u128::from(address) & mask;
-                Some(Network::V6 { base, mask })
-            }
-        }
-    }
-
-    fn contains(&self, address: IpAddr) -> bool {
-        match (self, address) {
-            (Network::V4 { base, mask }, IpAddr::V4(address)) => u32::from(address) & mask == *base,
-            (Network::V6 { base, mask }, IpAddr::V6(address)) => u128::from(address) & mask == *base,
-            _ => false,
-        }
-    }
 }
 
 impl Predicate {
