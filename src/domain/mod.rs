@@ -9,13 +9,10 @@ mod entity;
 mod event;
 mod field;
 mod finding;
-mod networks;
-mod time;
-
-pub use alert::{Actor, Alert, Supporting, risk};
 mod network;
 mod time;
 
+pub use alert::{Actor, Alert, Supporting, risk};
 pub use asset::{Asset, Assets, Criticality};
 pub use definition::{
     BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Setting, Tail,
@@ -25,7 +22,6 @@ pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
-pub use networks::{Network, Networks};
 pub use network::{Direction, Networks, Prefix, PrefixMap};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

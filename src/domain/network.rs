@@ -216,13 +216,11 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// What is internal when nothing else is said: private (RFC 1918), unique local (RFC 4193), link local, loopback, and
-    /// the addresses that providers share (RFC 6598).
-    pub const INTERNAL_DEFAULT: [&'static str; 9] = [
+    /// What is internal when nothing else is said: private (RFC 1918), unique local (RFC 4193), link local and loopback.
+    pub const INTERNAL_DEFAULT: [&'static str; 8] = [
         "10.0.0.0/8",
         "172.16.0.0/12",
         "192.168.0.0/16",
-        "100.64.0.0/10",
         "169.254.0.0/16",
         "127.0.0.0/8",
         "fc00::/7",
@@ -239,18 +237,17 @@ impl Networks {
         }
     }
 
-    /// Whether the address is the site's own.
+    /// Whether the address is the site's own. Group, broadcast and unspecified addresses are nobody's, and count as the
+    /// site's own, because what is sent to them does not leave.
     #[inline]
     pub fn is_internal(&self, address: IpAddr) -> bool {
-        self.internal.get(address).is_some()
+        self.internal.get(address).is_some() || is_group(address)
     }
 
-    /// Which way traffic between the two goes. Group and broadcast addresses are as internal as their source.
+    /// Which way traffic between the two goes.
     #[inline]
     pub fn direction(&self, source: IpAddr, destination: IpAddr) -> Direction {
-        let from_inside = self.is_internal(source);
-        let to_inside = self.is_internal(destination) || (from_inside && is_group(destination));
-        match (from_inside, to_inside) {
+        match (self.is_internal(source), self.is_internal(destination)) {
             (true, true) => Direction::Internal,
             (true, false) => Direction::Outbound,
             (false, true) => Direction::Inbound,
@@ -367,6 +364,7 @@ mod tests {
             ("10.0.0.1", "8.8.8.8", "outbound"),
             ("8.8.8.8", "172.31.255.255", "inbound"),
             ("8.8.8.8", "9.9.9.9", "external"),
+            ("172.32.0.0", "8.8.8.8", "external"),
             ("fe80::1", "ff02::fb", "internal"),
             ("10.0.0.1", "255.255.255.255", "internal"),
             ("fd00::1", "2001:db8::1", "outbound"),

@@ -174,7 +174,7 @@ impl Engine {
             && let (Some(source), Some(destination)) = (event.ip(Field::SourceIp), event.ip(Field::DestinationIp))
         {
             let direction = self.program.networks.direction(source, destination);
-            event.add_str(Field::NetworkDirection, direction);
+            event.add_str(Field::NetworkDirection, direction.word());
         }
         if event.has(Field::DhcpAssignedIp) {
             self.lease(event);
