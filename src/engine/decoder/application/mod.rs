@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`dns`] | datagrams or a stream | [`dns::Exchange`]: a question with its answer |
 //! | [`tls`] | a stream's beginning, or DTLS datagrams | [`tls::Handshake`]: one for each connection |
+//! | [`http`] | a stream | [`http::Transaction`]: a request with its response |
 //! | [`ssh`] | a stream's beginning | [`ssh::Banners`]: one for each connection |
 //! | [`dhcp`] | a datagram | [`dhcp::Message`] |
 
@@ -12,6 +13,7 @@ mod bytes;
 pub mod dhcp;
 pub mod dns;
 mod domain_name;
+pub mod http;
 
 mod reassembly;
 mod recognise;

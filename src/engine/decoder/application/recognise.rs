@@ -251,7 +251,7 @@ fn is_tls(bytes: &[u8]) -> bool {
 }
 
 fn is_dtls(bytes: &[u8]) -> bool {
-    matches!(bytes, [20..=23, 0xfe, 0xff | 0xfd, _, _, _, _, _, _, _, _, _, _, ..])
+    bytes.len() > 13 && matches!(bytes, [20..=23, 0xfe, 0xff | 0xfd, ..])
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {
@@ -320,29 +320,9 @@ fn is_smb(bytes: &[u8]) -> bool {
         || matches!(bytes, [0x81, 0, 0, 0x44, 0x20, ..])
 }
 
+/// Version 5.0 or 5.1, a known kind of packet, and ASCII in either byte order (C706, 12.6.3.1).
 fn is_dce_rpc(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [
-            5,
-            0 | 1,
-            0 | 2 | 3 | 11..=19,
-            _,
-            0x10 | 0,
-            0,
-            0,
-            0,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            _,
-            ..
-        ]
-    )
+    bytes.len() >= 16 && matches!(bytes, [5, 0..=1, 0 | 2..=3 | 11..=19, _, 0x10 | 0, 0, 0, 0, ..])
 }
 
 fn is_mqtt(bytes: &[u8]) -> bool {
@@ -395,7 +375,7 @@ fn is_rdp_udp(bytes: &[u8]) -> bool {
 }
 
 fn is_dnp3(bytes: &[u8]) -> bool {
-    matches!(bytes, [5, 0x64, 5..=255, _, _, _, _, _, _, _, ..])
+    bytes.len() >= 10 && matches!(bytes, [5, 0x64, 5..=255, ..])
 }
 
 /// The content of a BER element with this tag; the element may be longer than the bytes.
@@ -584,7 +564,11 @@ fn is_quic(bytes: &[u8]) -> bool {
     };
     let known = match version {
         1 | 0x6b33_43cf | 0xff00_0001..=0xff00_00ff => first & 0x40 != 0,
-        0 => fields.take(connection.into()).is_some() && fields.block8().is_some() && fields.rest().len() % 4 == 0,
+        0 => {
+            fields.take(connection.into()).is_some()
+                && fields.block8().is_some()
+                && fields.rest().len().is_multiple_of(4)
+        }
         // Google's own versions, Q043 to Q050 and T050, and versions that force a negotiation.
         0x5130_3433..=0x5130_3530 | 0x5430_3530..=0x5430_3531 => true,
         _ => version & 0x0f0f_0f0f == 0x0a0a_0a0a && bytes.len() >= 1200,
