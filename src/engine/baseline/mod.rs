@@ -10,19 +10,30 @@
 //! Windows, entities and epochs belong to the caller. A window that was empty is not visited: [`Baseline::age`] tells
 //! how many there were.
 
+mod activity;
 mod category;
 mod count;
 mod decay;
+mod interval;
 mod judgement;
+mod magnitude;
+mod moments;
 mod ratio;
+mod season;
 mod solve;
 pub mod tail;
+mod time_of_week;
 
 pub use category::{Category, CategoryPrior, CategorySummary, Novelty};
 pub use count::{Count, CountPrior, CountSummary};
 pub use decay::Decay;
+pub use interval::{Contact, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior, IntervalSummary};
 pub use judgement::{Expected, Judgement, Learned, Memory, NormalIf, Tail, surprise_of};
+pub use magnitude::{Magnitude, MagnitudePrior, MagnitudeSummary};
 pub use ratio::{Attempts, Ratio, RatioPrior, RatioSummary};
+
+pub use season::{Season, SeasonSummary};
+pub use time_of_week::{HOURS, TimeOfWeek, TimeOfWeekPrior, TimeOfWeekSummary};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -4,6 +4,7 @@
 //! saddle-point form ("Fast and accurate computation of binomial probabilities", 2000), which does not cancel; the
 //! rest is the continued fraction of DLMF 8.17.22. Every function gives a number at most 0 for every input, never NaN.
 
+use serde::{Deserialize, Serialize};
 use std::f64::consts::{LN_2, PI};
 
 const LN_2PI: f64 = 1.837_877_066_409_345_3;
@@ -243,7 +244,7 @@ pub fn normal_upper(z: f64) -> f64 {
 }
 
 /// A generalised Pareto law of what is beyond a threshold.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GeneralisedPareto {
     /// Shape: positive is a power law, 0 exponential, negative has an end.
     pub shape: f64,
