@@ -2,6 +2,13 @@
 //!
 //! To add a format: a variant of [`Format`], its name, its way to know a line, its decoder.
 
+mod audit;
+mod audit_event;
+mod audit_facts;
+mod audit_fields;
+mod audit_syscall;
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 pub(crate) mod check;
 mod ecs;
@@ -62,19 +69,22 @@ pub enum Format {
     ZeekTsv,
     /// One JSON object a line: Zeek, Suricata EVE, Windows events, ECS.
     Json,
+    /// Linux audit records, raw or enriched.
+    Audit,
     /// Lines of syslog: RFC 3164 and RFC 5424 framing, and what rsyslog and journald write to files.
     Syslog,
 }
 
 impl Format {
     /// Every format, the one with the surest mark first.
-    pub const ALL: &'static [Format] = &[Format::ZeekTsv, Format::Json, Format::Syslog];
+    pub const ALL: &'static [Format] = &[Format::ZeekTsv, Format::Json, Format::Audit, Format::Syslog];
 
     /// The format's name, as summaries print it.
     pub const fn name(self) -> &'static str {
         match self {
             Format::ZeekTsv => "zeek-tsv",
             Format::Json => "json",
+            Format::Audit => "auditd",
             Format::Syslog => "syslog",
         }
     }
@@ -84,6 +94,8 @@ impl Format {
         match self {
             Format::ZeekTsv => line.starts_with(b"#fields") || line.starts_with(b"#separator"),
             Format::Json => (line.starts_with(b"{") || line.starts_with(b"@cee:")) && line.ends_with(b"}"),
+            Format::Json => line.starts_with(b"{") && line.ends_with(b"}"),
+            Format::Audit => audit::is_line(line),
             Format::Syslog => syslog::is_line(line),
         }
     }
@@ -93,6 +105,7 @@ impl Format {
         match self {
             Format::ZeekTsv => Box::new(zeek_tsv::ZeekTsv::new()),
             Format::Json => Box::new(json::JsonLines::new()),
+            Format::Audit => Box::new(audit::AuditDecoder::new(context)),
             Format::Syslog => Box::new(syslog::SyslogDecoder::new(context)),
         }
     }
