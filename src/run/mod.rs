@@ -1,5 +1,7 @@
 //! The wiring: the only folder that knows both `engine` and `edge`.
 
+pub mod check;
+pub mod detectors;
 pub mod explain;
 mod input;
 mod output;

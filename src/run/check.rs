@@ -1,0 +1,153 @@
+//! `stakeout check`: reads the configuration and the detectors and tells every mistake at once.
+
+use crate::config::Config;
+use crate::domain::Mistake;
+use crate::engine::catalog::{Catalog, embedded};
+use anyhow::{Context as _, bail};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Where a site keeps what it has written.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The configuration file; defaults when there is none.
+    pub config: Option<PathBuf>,
+    /// A folder of definitions, used instead of those that are built in.
+    pub detectors: Option<PathBuf>,
+}
+
+/// What a site has written, without mistakes.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The configuration.
+    pub config: Config,
+    /// The detectors, with what the configuration changes about them.
+    pub catalog: Catalog,
+}
+
+/// Reads everything that a site has written. The outer error is a file that can't be read, the inner one every mistake.
+pub fn read(sources: &Sources) -> anyhow::Result<Result<Site, Vec<Mistake>>> {
+    let mut mistakes = Vec::new();
+    let config = match &sources.config {
+        None => Config::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            Config::read(&path.to_string_lossy(), &text).unwrap_or_else(|found| {
+                mistakes.extend(found);
+                Config::default()
+            })
+        }
+    };
+    let read = match &sources.detectors {
+        None => embedded::catalog(),
+        Some(folder) => Catalog::read(&definition_files(folder)?),
+    };
+    let catalog = match read {
+        Ok(mut catalog) => {
+            mistakes.extend(catalog.apply(&config.detectors).err().unwrap_or_default());
+            catalog
+        }
+        Err(found) => {
+            mistakes.extend(found);
+            Catalog::default()
+        }
+    };
+    Ok(if mistakes.is_empty() {
+        Ok(Site { config, catalog })
+    } else {
+        Err(mistakes)
+    })
+}
+
+/// Tells every mistake, a line each, or that there is none. Gives whether there is none.
+pub fn run(sources: &Sources, out: &mut dyn Write) -> anyhow::Result<bool> {
+    match read(sources)? {
+        Ok(site) => {
+            let config = match &sources.config {
+                Some(path) => path.display().to_string(),
+                None => "no configuration file, defaults".to_owned(),
+            };
+            writeln!(
+                out,
+                "{config}: {} detectors, no mistakes",
+                site.catalog.detectors().len()
+            )?;
+            Ok(true)
+        }
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                writeln!(out, "{mistake}")?;
+            }
+            let noun = if mistakes.len() == 1 { "mistake" } else { "mistakes" };
+            writeln!(out, "{} {noun}", mistakes.len())?;
+            Ok(false)
+        }
+    }
+}
+
+/// The definitions of a folder, as (file, text), in the order of their names.
+pub fn definition_files(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    let reading = || format!("reading detectors from {}", folder.display());
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        let path = entry.with_context(reading)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yml" || extension == "yaml")
+        {
+            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            files.push((path.to_string_lossy().into_owned(), text));
+        }
+    }
+    if files.is_empty() {
+        bail!("{}: no detector definitions (*.yml) in this folder", folder.display());
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(sources: &Sources) -> (bool, String) {
+        let mut out = Vec::new();
+        let is_good = run(sources, &mut out).expect("readable");
+        (is_good, String::from_utf8(out).expect("text"))
+    }
+
+    #[test]
+    fn what_is_built_in_has_no_mistakes() {
+        let (is_good, text) = told(&Sources::default());
+        assert!(is_good);
+        assert_eq!(text, "no configuration file, defaults: 22 detectors, no mistakes\n");
+    }
+
+    #[test]
+    fn the_mistakes_of_configuration_and_detectors_are_told_together() {
+        let folder = std::env::temp_dir().join(format!("stakeout-check-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let config = folder.join("stakeout.yaml.txt");
+        std::fs::write(
+            &config,
+            "networks: { intern: [10.0.0.0/8] }\ndetectors: { nobody: off }\n",
+        )
+        .expect("a file");
+        std::fs::write(folder.join("a.yml"), "title: a\nid: b\n").expect("a file");
+        let sources = Sources {
+            config: Some(config),
+            detectors: Some(folder.clone()),
+        };
+        let (is_good, text) = told(&sources);
+        std::fs::remove_dir_all(&folder).expect("it is there");
+        assert!(!is_good);
+        for expected in [
+            "stakeout.yaml.txt:1: networks/intern: unknown key `intern`; did you mean `internal`?",
+            "a.yml:2: id: `b` differs from the file's name, `a`",
+            "the definition has no `measure`",
+            " mistakes\n",
+        ] {
+            assert!(text.contains(expected), "{expected} in\n{text}");
+        }
+    }
+}
