@@ -4,12 +4,11 @@
 //! A partition never asks what time it is: events and watermarks tell. Whatever was due before an event happens before
 //! it, so that a watermark more or less changes nothing.
 
-use super::population::{Belief, EpochSummary, GROUPS, Version, Votes, epoch_of};
+use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
 use super::order::Stamped;
-use super::table::{Bounds, Found, Row, Table, Watch};
-use super::watch::{CategoryWatch, Growing, Kept, Outcome, Plan, Raised, RatioWatch, Sight, target};
-use super::baseline::Baseline;
+use super::table::{Bounds, Found, Row, Table};
+use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
 use crate::domain::{Duration, Entity, EntityHash, EntityValue, Finding, Timestamp, Value, hash_value};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -61,10 +60,21 @@ struct Wake {
     silence: bool,
 }
 
+/// A watch that has not yet had a say in what is usual.
+#[derive(Clone, Copy, Debug)]
+struct Newborn {
+    kind: u8,
+    plan: u16,
+    row: u32,
+    hash: EntityHash,
+}
+
 /// The entities of a partition.
 pub struct Partition {
     tables: Vec<Table>,
     wakes: BinaryHeap<Reverse<Wake>>,
+    /// Watches whose first window has not been closed yet.
+    newborn: Vec<Newborn>,
     summary: EpochSummary,
     swept_day: i64,
     judgements: u64,
@@ -76,6 +86,7 @@ impl Partition {
         Partition {
             tables: program.kinds.iter().map(|_| Table::new()).collect(),
             wakes: BinaryHeap::new(),
+            newborn: Vec::new(),
             summary: blank,
             swept_day: i64::MIN,
             judgements: 0,
@@ -167,50 +178,19 @@ impl Partition {
                 };
                 let mut outcome = Outcome::default();
                 let belief = &version.beliefs[usize::from(plan_number)][group];
-                let watch = watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
-                match (&mut *watch, belief) {
-                    (Watch::Count(watch), Belief::Count(prior)) => {
-                        watch.observe(&sight, plan, prior, &mut outcome);
-                        if outcome.vote
-                            && let Votes::Count(votes) = &mut self.summary.votes[usize::from(plan_number)][group]
-                        {
-                            watch.baseline().vote(votes);
-                        }
-                        if plan.absence && let Some(at) = watch.silence_due(plan, prior, 1.0) {
-                            let (kind, hash) = (visit.kind, row.hash);
-                            let wake = Wake { at, kind, hash, plan: plan_number, row: number, silence: true };
-                            self.wakes.push(Reverse(wake));
-                        }
-                    }
-                    (Watch::Ratio(watch), Belief::Ratio(prior)) => {
-                        watch.observe(&sight, plan, prior, &mut outcome);
-                        if outcome.vote
-                            && let Votes::Ratio(votes) = &mut self.summary.votes[usize::from(plan_number)][group]
-                        {
-                            watch.baseline().vote(votes);
-                        }
-                    }
-                    (Watch::Category(watch), Belief::Category(prior)) => {
-                        watch.observe(&sight, plan, prior, &mut outcome);
-                        if outcome.vote
-                            && let Votes::Category(votes) = &mut self.summary.votes[usize::from(plan_number)][group]
-                        {
-                            watch.baseline().vote(votes);
-                        }
-                    }
-                    _ => {}
-                }
-                self.summary.judgements[usize::from(plan_number)] += outcome.judgements;
+                let (watch, is_new) =
+                    watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
+                let votes = &mut self.summary.votes[usize::from(plan_number)][group];
+                watch.observe(&sight, plan, belief, votes, &mut outcome);
+                let silence = watch.silence_due(plan, belief);
                 self.judgements += outcome.judgements;
-                for p in &outcome.closed {
-                    let step = ((-p.log2()) as usize).min(EpochSummary::STEPS - 1);
-                    let held = &mut self.summary.closed[usize::from(plan_number)][step];
-                    *held = held.saturating_add(1);
+                take_up(&mut self.summary, plan_number, &outcome);
+                let (kind, hash) = (visit.kind, row.hash);
+                if is_new {
+                    self.newborn.push(Newborn { kind, plan: plan_number, row: number, hash });
                 }
-                if let Some(at) = outcome.wake {
-                    let (kind, hash) = (visit.kind, row.hash);
-                    let wake = Wake { at, kind, hash, plan: plan_number, row: number, silence: false };
-                    self.wakes.push(Reverse(wake));
+                for (at, silence) in silence.map(|at| (at, true)).into_iter().chain(outcome.wake.map(|at| (at, false))) {
+                    self.wakes.push(Reverse(Wake { at, kind, hash, plan: plan_number, row: number, silence }));
                 }
                 for raised in outcome.raised {
                     let entity = if row.shared { Entity::from_bytes(bytes) } else { row.entity.clone() };
@@ -248,17 +228,15 @@ impl Partition {
             let bar = version.bars[usize::from(plan.detector)];
             let (shared, entity) = (row.shared, row.entity.clone());
             let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == wake.plan) else { continue };
-            let raised = match (watch, belief) {
-                (Watch::Count(watch), Belief::Count(prior)) if wake.silence => {
-                    let raised = watch.fall_silent(wake.at, plan, prior, 1.0, bar);
-                    let again = watch.silence_due_again(plan, prior, 1.0).filter(|at| *at > wake.at);
-                    if let Some(at) = again.filter(|_| raised.is_some()) {
+            let raised = if wake.silence {
+                watch.fall_silent(wake.at, plan, belief, bar).map(|(raised, again)| {
+                    if let Some(at) = again {
                         self.wakes.push(Reverse(Wake { at, ..wake }));
                     }
                     raised
-                }
-                (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.wake(wake.at, plan, prior, bar),
-                _ => None,
+                })
+            } else {
+                watch.wake(wake.at, plan, belief, bar)
             };
             if let Some(raised) = raised {
                 findings.push(finding(raised, plan, entity, shared, version));
@@ -273,7 +251,15 @@ impl Partition {
     }
 
     /// The epoch has ended: gives its summary, and forgets once a day who has not been seen for long.
-    pub fn end_epoch(&mut self, now: Timestamp, program: &Program, blank: EpochSummary) -> EpochSummary {
+    pub fn end_epoch(
+        &mut self,
+        now: Timestamp,
+        program: &Program,
+        version: &Version,
+        blank: EpochSummary,
+        findings: &mut Vec<Finding>,
+    ) -> EpochSummary {
+        self.settle_newborn(now, program, version, findings);
         let day = epoch_of(now).div_euclid(24);
         if day != self.swept_day {
             self.swept_day = day;
@@ -284,6 +270,36 @@ impl Partition {
             }
         }
         std::mem::replace(&mut self.summary, blank)
+    }
+
+    /// Closes the first windows that are over.
+    fn settle_newborn(&mut self, now: Timestamp, program: &Program, version: &Version, findings: &mut Vec<Finding>) {
+        let (tables, summary) = (&mut self.tables, &mut self.summary);
+        let mut judgements = 0;
+        self.newborn.retain(|newborn| {
+            let Some(row) = tables[usize::from(newborn.kind)].row_mut(newborn.row) else { return false };
+            if row.hash != newborn.hash {
+                return false;
+            }
+            let plan = &program.plans[usize::from(newborn.plan)];
+            let group = usize::from(row.group).min(GROUPS - 1);
+            let belief = &version.beliefs[usize::from(newborn.plan)][group];
+            let votes = &mut summary.votes[usize::from(newborn.plan)][group];
+            let (shared, entity) = (row.shared, &row.entity);
+            let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == newborn.plan) else {
+                return false;
+            };
+            let uniform = newborn.hash.0.rotate_left(17) ^ u64::from(newborn.plan);
+            let mut outcome = Outcome::default();
+            let done = watch.settle_first(Moment { now, scale: 1.0, uniform }, plan, belief, votes, &mut outcome);
+            judgements += outcome.judgements;
+            take_up(summary, newborn.plan, &outcome);
+            for raised in outcome.raised {
+                findings.push(finding(raised, plan, entity.clone(), shared, version));
+            }
+            !done
+        });
+        self.judgements += judgements;
     }
 
     /// An address has passed to another machine: its baselines are not that machine's.
@@ -378,6 +394,7 @@ fn group_of(bytes: &[u8], program: &Program) -> u8 {
     }
 }
 
+/// The row's watch of a plan, made if there is none, and whether it was made.
 fn watch_of<'a>(
     row: &'a mut Row,
     plan_number: u16,
@@ -385,30 +402,25 @@ fn watch_of<'a>(
     plan: &Plan,
     belief: &Belief,
     time: Timestamp,
-) -> &'a mut Watch {
-    let place = match row.watches.iter().position(|(number, _)| *number == plan_number) {
-        Some(place) => place,
-        None => {
-            let watch = match belief {
-                Belief::Count(_) => Watch::Count(Box::new(Growing::new(kept(watched), plan, time))),
-                Belief::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
-                Belief::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
-            };
-            if row.watches.len() == row.watches.capacity() {
-                row.watches.reserve_exact(1 + row.watches.len() / 2);
-            }
-            row.watches.push((plan_number, watch));
-            row.watches.len() - 1
+) -> (&'a mut Watch, bool) {
+    let held = row.watches.iter().position(|(number, _)| *number == plan_number);
+    let place = held.unwrap_or_else(|| {
+        if row.watches.len() == row.watches.capacity() {
+            row.watches.reserve_exact(1 + row.watches.len() / 2);
         }
-    };
-    &mut row.watches[place].1
+        row.watches.push((plan_number, Watch::new(watched, plan, belief, time)));
+        row.watches.len() - 1
+    });
+    (&mut row.watches[place].1, held.is_none())
 }
 
-fn kept(watched: &Watched) -> Kept {
-    match watched {
-        Watched::Distinct(_) => Kept::Distinct,
-        Watched::DistinctBytes(_) => Kept::Weight,
-        _ => Kept::Number,
+/// Adds what one watch brought about to the epoch's summary.
+fn take_up(summary: &mut EpochSummary, plan_number: u16, outcome: &Outcome) {
+    summary.judgements[usize::from(plan_number)] += outcome.judgements;
+    for p in &outcome.closed {
+        let step = ((-p.log2()) as usize).min(EpochSummary::STEPS - 1);
+        let held = &mut summary.closed[usize::from(plan_number)][step];
+        *held = held.saturating_add(1);
     }
 }
 

@@ -158,7 +158,8 @@ impl Engine {
             self.epoch_events = 0;
             let mut whole = self.population.blank();
             for partition in &mut self.partitions {
-                whole.merge(&partition.end_epoch(end, &self.program, self.population.blank()));
+                let blank = self.population.blank();
+                whole.merge(&partition.end_epoch(end, &self.program, &version, blank, &mut self.findings));
             }
             self.population.absorb(ending, &whole);
         }

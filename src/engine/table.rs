@@ -3,8 +3,7 @@
 //! Bounds belong to key groups, so that the number of partitions can't show in a result: past its bound a key group's
 //! entities share a few hashed baselines, and a pair gets state of its own at its third contact.
 
-use super::baseline::{Category, Count, Ratio};
-use super::watch::{CategoryWatch, Growing, RatioWatch};
+use super::watch::Watch;
 use crate::domain::{Entity, EntityHash, KEY_GROUPS, Timestamp};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
@@ -15,17 +14,6 @@ const SHARED: u64 = 16;
 const CONTACT_CELLS: usize = 512;
 /// Contacts after which a pair has state of its own.
 const CONTACTS_MIN: u8 = 3;
-
-/// The state of one detector's window for one entity.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Watch {
-    /// Counts and distinct values.
-    Count(Box<Growing<Count>>),
-    /// Ratios.
-    Ratio(Box<RatioWatch>),
-    /// Categories.
-    Category(Box<CategoryWatch>),
-}
 
 /// An entity and its watches.
 #[derive(Clone, Debug, Serialize, Deserialize)]

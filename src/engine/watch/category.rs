@@ -1,7 +1,7 @@
 //! Which values an entity has: ports, processes, paths, networks. Each different value of a window is judged once, as
 //! soon as it has been seen often enough, against what was known before the window.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Baseline, Category, CategoryPrior};
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,20 @@ impl CategoryWatch {
             });
             self.notes.clear();
         }
+    }
+
+    /// Closes a first window that is over, so that an entity that never comes back has its say in what is usual. Gives
+    /// whether nothing is left to do.
+    pub fn settle_first(&mut self, moment: Moment, plan: &Plan, prior: &CategoryPrior, outcome: &mut Outcome) -> bool {
+        if moment.now < plan.close(self.slot) {
+            return false;
+        }
+        if self.baseline.values() == 0 {
+            let open = plan.slot(moment.now.minus(plan.lateness)).max(self.slot.saturating_add(1));
+            self.roll(open, prior, plan);
+            outcome.vote = true;
+        }
+        true
     }
 
     /// How often the value has been seen in the open window; nothing when the window has too many values.

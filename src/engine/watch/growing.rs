@@ -1,7 +1,7 @@
 //! Measures that can only grow within a window: counts, sums, distinct values. They are judged when the window closes
 //! and, on the ladder of surprise, while it is still open.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
+use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
 use crate::domain::{MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Learned};
 use crate::engine::measure::Distinct;
@@ -91,6 +91,9 @@ pub struct Growing<B> {
     rung: u16,
     silence_rung: u16,
     late: u16,
+    /// Whether no window has closed yet. The entity is there because it was seen, so its first window is judged given
+    /// that it is not empty.
+    first: bool,
     /// Whether the open window has already asked to be woken for silence.
     listening: bool,
     /// Whether `next` is the exact beginning of a rung and not just a bound below it.
@@ -114,6 +117,7 @@ where
             voted: i32::MIN,
             rung: 0,
             silence_rung: 0,
+            first: true,
             listening: false,
             late: 0,
             exact: false,
@@ -129,12 +133,12 @@ where
     pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
         let now_slot = plan.slot(sight.event.time().max(self.begin_of_open(plan)));
         if now_slot > self.slot {
-            self.roll(now_slot, sight, plan, prior, outcome);
+            self.roll(now_slot, sight.moment(), plan, prior, outcome);
         }
         if let Some(closing) = &self.closing
             && sight.now >= plan.close(closing.slot)
         {
-            self.settle(sight, plan, prior, outcome);
+            self.settle(sight.moment(), plan, prior, outcome);
         }
         let own_slot = plan.slot(sight.event.time());
         let mut late = false;
@@ -189,6 +193,21 @@ where
         }
     }
 
+    /// How strange it is that the window's total reaches `total`.
+    fn judge_upper(&self, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> (baseline::Judgement, f64) {
+        let mut judgement = self.baseline.judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
+        if self.first {
+            judgement = given(judgement, self.not_empty(prior, scale));
+        }
+        let surprise = surprise(&judgement, plan);
+        (judgement, surprise)
+    }
+
+    /// The logarithm of the probability that a window is not empty.
+    fn not_empty(&self, prior: &B::Prior, scale: f64) -> f64 {
+        self.baseline.judge(prior, scale, B::Seen::of(1.0), baseline::Tail::Upper).ln_p
+    }
+
     /// The smallest total above `total` that reaches a rung, by doubling and halving.
     fn beginning_of(&self, rung: u16, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> f64 {
         let wanted = rung_begin(rung);
@@ -238,7 +257,8 @@ where
         plan: &Plan,
         prior: &B::Prior,
     ) -> Raised {
-        let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10;
+        let empty = if self.first { self.not_empty(prior, sight.scale) / std::f64::consts::LN_10 } else { 0.0 };
+        let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10 - empty;
         let normal = self
             .baseline
             .normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
@@ -261,9 +281,9 @@ where
     }
 
     /// Opens the window of `slot`; the one before goes on for late events or is settled at once.
-    fn roll(&mut self, slot: i32, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+    fn roll(&mut self, slot: i32, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
         if self.closing.is_some() {
-            self.settle(sight, plan, prior, outcome);
+            self.settle(moment, plan, prior, outcome);
         }
         let kept = match self.total {
             Total::Number(_) => Kept::Number,
@@ -273,8 +293,8 @@ where
         let total = std::mem::replace(&mut self.total, empty(kept));
         self.closing = Some(Box::new(Closing { slot: self.slot, total }));
         self.slot = slot;
-        if sight.now >= plan.close(self.closing.as_ref().map_or(i32::MAX, |closing| closing.slot)) {
-            self.settle(sight, plan, prior, outcome);
+        if moment.now >= plan.close(self.closing.as_ref().map_or(i32::MAX, |closing| closing.slot)) {
+            self.settle(moment, plan, prior, outcome);
         }
         self.notes.clear();
         self.rung = 0;
@@ -285,29 +305,29 @@ where
     }
 
     /// Judges the window that is over, learns it, and accounts for the empty windows between it and the open one.
-    fn settle(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+    fn settle(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
         let Some(closing) = self.closing.take() else { return };
         let seen = B::Seen::of(closing.total.value());
         outcome.judgements += 1;
-        let epoch = (sight.now.seconds() / 3600) as i32;
+        let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
-            let judgement = self.baseline.judge(prior, sight.scale, seen, plan.tail);
+            let judgement = self.baseline.judge(prior, moment.scale, seen, plan.tail);
             outcome
                 .closed
-                .push(judgement.randomised(uniform(sight.uniform, closing.slot)));
+                .push(judgement.randomised(uniform(moment.uniform, closing.slot)));
             outcome.vote = true;
         }
-        let learned = self.baseline.learn(prior, sight.scale, seen, &plan.decay);
+        let learned = self.baseline.learn(prior, moment.scale, seen, &plan.decay);
         if learned == Learned::RegimeChange {
             let total = closing.total.value();
             outcome.raised.push(Raised {
-                at: sight.now,
+                at: moment.now,
                 window_start: plan.begin(closing.slot),
                 surprise: rung_begin(1),
                 rung: 1,
                 seen: total,
-                expected: expected(&self.baseline.expected(prior, sight.scale), total),
+                expected: expected(&self.baseline.expected(prior, moment.scale), total),
                 normal_if: NormalIf::AtMost(total),
                 memory: MemoryName::Slow,
                 context: self.notes.context(),
@@ -317,8 +337,25 @@ where
         let empty = i64::from(self.slot) - i64::from(closing.slot) - 1;
         if let Ok(empty @ 1..) = u64::try_from(empty) {
             self.baseline.age(empty, &plan.decay);
+            // A prediction covers empty windows too: each was a chance to be wrong.
+            outcome.judgements += empty;
         }
+        self.first = false;
         self.version = u32::MAX;
+    }
+
+    /// Closes a first window that is over, so that an entity that never comes back has its say in what is usual. Gives
+    /// whether nothing is left to do.
+    pub fn settle_first(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) -> bool {
+        if self.voted != i32::MIN {
+            return true;
+        }
+        if moment.now < plan.close(self.slot) {
+            return false;
+        }
+        let open = plan.slot(moment.now.minus(plan.lateness)).max(self.slot.saturating_add(1));
+        self.roll(open, moment, plan, prior, outcome);
+        true
     }
 
     /// When the entity's silence will have climbed its first rung, if it is expected to speak at all. Asked after each
@@ -388,6 +425,15 @@ where
             context: self.notes.context(),
             regime_change: false,
         })
+    }
+}
+
+/// A judgement given something that had this logarithm of a probability.
+fn given(judgement: baseline::Judgement, ln_condition: f64) -> baseline::Judgement {
+    baseline::Judgement {
+        ln_p: (judgement.ln_p - ln_condition).min(0.0),
+        ln_p_beyond: (judgement.ln_p_beyond - ln_condition).min(0.0),
+        ..judgement
     }
 }
 

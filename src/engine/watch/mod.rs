@@ -4,10 +4,12 @@
 //! length of each detector that has seen it. An event costs one addition and one comparison until what was measured
 //! passes what is usual; only then is anything judged.
 
+mod any;
 mod category;
 mod growing;
 mod ratio;
 
+pub use any::Watch;
 pub use category::CategoryWatch;
 pub use growing::{Amount, Growing, Kept};
 pub use ratio::RatioWatch;
@@ -145,6 +147,23 @@ pub struct Sight<'a> {
     /// The version of the population that judges, so that what is remembered of a judgement is not used after a change.
     pub version: u32,
     /// A uniform number in [0, 1) from detector and entity, for randomised p-values.
+    pub uniform: u64,
+}
+
+impl Sight<'_> {
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, scale: self.scale, uniform: self.uniform }
+    }
+}
+
+/// When a window is closed, and what that needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The engine time.
+    pub now: Timestamp,
+    /// The season's multiplier at this hour.
+    pub scale: f64,
+    /// Seeds the uniform number of a randomised p-value: a hash of detector and entity.
     pub uniform: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Hits among attempts. A ratio is judged only when its window closes, because it can fall again until then.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
+use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Attempts, Baseline, Learned, Ratio, RatioPrior};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ impl RatioWatch {
     pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &RatioPrior, outcome: &mut Outcome) {
         let slot = plan.slot(sight.event.time());
         if slot > self.slot {
-            self.roll(slot, sight, plan, prior, outcome);
+            self.roll(slot, sight.moment(), plan, prior, outcome);
         }
         self.attempts += 1;
         if sight.hit {
@@ -89,19 +89,32 @@ impl RatioWatch {
         })
     }
 
-    fn roll(&mut self, slot: i32, sight: &Sight<'_>, plan: &Plan, prior: &RatioPrior, outcome: &mut Outcome) {
+    /// Closes a first window that is over. Gives whether nothing is left to do.
+    pub fn settle_first(&mut self, moment: Moment, plan: &Plan, prior: &RatioPrior, outcome: &mut Outcome) -> bool {
+        if self.voted != i32::MIN {
+            return true;
+        }
+        if moment.now < plan.close(self.slot) {
+            return false;
+        }
+        let open = plan.slot(moment.now.minus(plan.lateness)).max(self.slot.saturating_add(1));
+        self.roll(open, moment, plan, prior, outcome);
+        true
+    }
+
+    fn roll(&mut self, slot: i32, moment: Moment, plan: &Plan, prior: &RatioPrior, outcome: &mut Outcome) {
         let seen = Attempts {
             failed: self.hits,
             total: self.attempts,
         };
         outcome.judgements += 1;
-        let epoch = (sight.now.seconds() / 3600) as i32;
+        let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
             let judgement = self.baseline.judge(prior, 1.0, seen, plan.tail);
             outcome
                 .closed
-                .push(judgement.randomised(uniform(sight.uniform, self.slot)));
+                .push(judgement.randomised(uniform(moment.uniform, self.slot)));
             outcome.vote = true;
         }
         // A new level of a ratio is told by the windows that reached it.
