@@ -9,7 +9,7 @@ use super::program::{Program, Watched};
 use super::order::Stamped;
 use super::table::{Bounds, Found, Row, Table};
 use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
-use crate::domain::{Duration, Entity, EntityHash, EntityValue, Finding, Timestamp, Value, hash_value};
+use crate::domain::{Duration, Entity, EntityHash, EntityValue, Field, Finding, Timestamp, Value, hash_value};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -326,7 +326,11 @@ fn measured(watched: &Watched, stamped: &Stamped) -> Option<(u64, f64)> {
     let event = &stamped.event;
     let mut bytes = Vec::new();
     match watched {
-        Watched::Events | Watched::Hits | Watched::Hour | Watched::Gap => Some((0, 1.0)),
+        Watched::Events | Watched::Hits | Watched::Hour => Some((0, 1.0)),
+        Watched::Gap => {
+            let destination = event.get(Field::DestinationIp).map_or(0, |value| hash_value(value, &mut bytes));
+            Some((destination, 1.0))
+        }
         Watched::Sum(field) | Watched::Value(field) => Some((0, event.number(*field)?.max(0.0))),
         Watched::Distinct(fields) | Watched::Category(fields) => {
             let hash = match fields.as_slice() {

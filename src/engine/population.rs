@@ -3,8 +3,9 @@
 //! of the second epoch after it.
 
 use super::baseline::{
-    Baseline, Category, CategoryPrior, CategorySummary, Count, CountPrior, CountSummary, Ratio, RatioPrior,
-    RatioSummary, Summary,
+    Baseline, Category, CategoryPrior, CategorySummary, Count, CountPrior, CountSummary, Interval, IntervalPrior,
+    IntervalSummary, Magnitude, MagnitudePrior, MagnitudeSummary, Ratio, RatioPrior, RatioSummary, Summary, TimeOfWeek,
+    TimeOfWeekPrior, TimeOfWeekSummary,
 };
 use super::triage::Budget;
 use crate::domain::{Definition, Prior, Timestamp};
@@ -37,6 +38,12 @@ pub enum Belief {
     Ratio(RatioPrior),
     /// For categories.
     Category(CategoryPrior),
+    /// For amounts.
+    Magnitude(MagnitudePrior),
+    /// For the hour of the week.
+    TimeOfWeek(TimeOfWeekPrior),
+    /// For gaps, and how common destinations are.
+    Interval(Box<IntervalPrior>, CategoryPrior),
 }
 
 /// The votes of a group's entities.
@@ -48,6 +55,12 @@ pub enum Votes {
     Ratio(RatioSummary),
     /// On categories.
     Category(CategorySummary),
+    /// On amounts.
+    Magnitude(MagnitudeSummary),
+    /// On the hour of the week.
+    TimeOfWeek(TimeOfWeekSummary),
+    /// On gaps and destinations.
+    Interval(Box<IntervalSummary>, CategorySummary),
 }
 
 impl Belief {
@@ -59,7 +72,16 @@ impl Belief {
             }
             Prior::Ratio { mean, dispersion, weight } => Belief::Ratio(RatioPrior::new(*mean, *dispersion, *weight)),
             Prior::Category { discount, strength } => Belief::Category(CategoryPrior::new(*discount, *strength)),
-            _ => Belief::Category(CategoryPrior::new(0.5, 1.0)),
+            Prior::Magnitude(prior) => Belief::Magnitude(
+                MagnitudePrior::new(prior.typical, prior.spread * prior.spread, prior.weight).active(prior.active),
+            ),
+            Prior::TimeOfWeek { weight } => Belief::TimeOfWeek(TimeOfWeekPrior::new(*weight)),
+            Prior::Interval { .. } => Belief::Interval(Box::default(), CategoryPrior::new(0.5, 1.0)),
+            // A number without a law of its own is judged as an amount.
+            Prior::Quantile { typical, spread, weight } => {
+                let relative = spread / typical.abs().max(1e-9);
+                Belief::Magnitude(MagnitudePrior::new(typical.max(0.0), (relative * relative).ln_1p(), *weight))
+            }
         }
     }
 
@@ -68,6 +90,9 @@ impl Belief {
             Belief::Count(_) => Votes::Count(CountSummary::default()),
             Belief::Ratio(_) => Votes::Ratio(RatioSummary::default()),
             Belief::Category(_) => Votes::Category(CategorySummary::default()),
+            Belief::Magnitude(_) => Votes::Magnitude(MagnitudeSummary::default()),
+            Belief::TimeOfWeek(_) => Votes::TimeOfWeek(TimeOfWeekSummary::default()),
+            Belief::Interval(..) => Votes::Interval(Box::default(), CategorySummary::default()),
         }
     }
 
@@ -76,6 +101,11 @@ impl Belief {
             (Belief::Count(own), Votes::Count(votes)) => Belief::Count(Count::prior(own, votes)),
             (Belief::Ratio(own), Votes::Ratio(votes)) => Belief::Ratio(Ratio::prior(own, votes)),
             (Belief::Category(own), Votes::Category(votes)) => Belief::Category(Category::prior(own, votes)),
+            (Belief::Magnitude(own), Votes::Magnitude(votes)) => Belief::Magnitude(Magnitude::prior(own, votes)),
+            (Belief::TimeOfWeek(own), Votes::TimeOfWeek(votes)) => Belief::TimeOfWeek(TimeOfWeek::prior(own, votes)),
+            (Belief::Interval(own, common), Votes::Interval(votes, seen)) => {
+                Belief::Interval(Box::new(Interval::prior(own, votes)), Category::prior(common, seen))
+            }
             _ => self.clone(),
         }
     }
@@ -87,6 +117,12 @@ impl Votes {
             (Votes::Count(held), Votes::Count(other)) => held.merge(other),
             (Votes::Ratio(held), Votes::Ratio(other)) => held.merge(other),
             (Votes::Category(held), Votes::Category(other)) => held.merge(other),
+            (Votes::Magnitude(held), Votes::Magnitude(other)) => held.merge(other),
+            (Votes::TimeOfWeek(held), Votes::TimeOfWeek(other)) => held.merge(other),
+            (Votes::Interval(held, seen), Votes::Interval(other, more)) => {
+                held.merge(other);
+                seen.merge(more);
+            }
             _ => {}
         }
     }

@@ -70,7 +70,9 @@ fn about(finding: &Finding, definition: &Definition) -> String {
             100.0 * finding.expected.mean,
             definition.title
         ),
-        Measure::Interval => format!("contacts at regular gaps ({})", definition.title),
+        Measure::Interval => {
+            format!("contacts every {} s, regular as a clock ({})", whole(finding.seen), definition.title)
+        }
         Measure::Category(_) | Measure::Network(_) => {
             let known = whole(finding.expected.typical);
             format!("{value} is new or rare for it; it has {known} usual values ({})", definition.title)

@@ -44,6 +44,7 @@ pub struct CountSummary {
     mean_sum: i128,
     mean_squares: i128,
     mean_noise: i128,
+    spreads: u64,
     dispersion_sum: i64,
 }
 
@@ -285,16 +286,22 @@ impl Baseline for Count {
 
     fn vote(&self, summary: &mut CountSummary) {
         self.activity.vote(&self.level, &mut summary.activity);
-        if self.level.weight < 4.0 {
+        // An entity that came once says as much about the next one that comes as any other.
+        if self.level.weight < 0.5 {
             return;
         }
         let mean = f64::from(self.level.mean).clamp(1.0, 1e12);
-        let variance = f64::from(self.level.variance).clamp(0.0, 1e24);
         summary.entities += 1;
         summary.mean_sum += (mean * ONE).round() as i128;
         summary.mean_squares += (mean * mean * ONE).round() as i128;
+        // What an entity shows of its own spread takes a few windows.
+        if self.level.weight < 4.0 {
+            return;
+        }
+        let variance = f64::from(self.level.variance).clamp(0.0, 1e24);
         summary.mean_noise += (variance / f64::from(self.level.weight) * ONE).round() as i128;
         let dispersion = ((variance - mean) / (mean * mean)).clamp(0.0, 100.0);
+        summary.spreads += 1;
         summary.dispersion_sum += (dispersion * ONE).round() as i64;
     }
 
@@ -312,7 +319,8 @@ impl Baseline for Count {
         let square = (DEFINITION_ENTITIES * (definition.mean * definition.mean + between)
             + (summary.mean_squares - summary.mean_noise) as f64 / ONE)
             / n;
-        prior.dispersion = (DEFINITION_ENTITIES * definition.dispersion + summary.dispersion_sum as f64 / ONE) / n;
+        let spreads = summary.spreads as f64 + DEFINITION_ENTITIES;
+        prior.dispersion = (DEFINITION_ENTITIES * definition.dispersion + summary.dispersion_sum as f64 / ONE) / spreads;
         let within = prior.rough_variance(prior.mean);
         let between = (square - prior.mean * prior.mean).max(1e-3 * within);
         prior.mean_weight = (within / between).clamp(1e-3, 100.0);
@@ -327,6 +335,7 @@ impl Summary for CountSummary {
         self.mean_sum += other.mean_sum;
         self.mean_squares += other.mean_squares;
         self.mean_noise += other.mean_noise;
+        self.spreads += other.spreads;
         self.dispersion_sum += other.dispersion_sum;
     }
 }

@@ -87,6 +87,13 @@ impl MagnitudePrior {
         }
     }
 
+    /// The same belief with this share of active windows.
+    #[must_use]
+    pub fn active(mut self, share: f64) -> Self {
+        self.activity.share = share.clamp(1e-6, 1.0 - 1e-6);
+        self
+    }
+
     fn belief(&self) -> Belief<impl Fn(f64) -> f64> {
         Belief {
             mean: self.mean,

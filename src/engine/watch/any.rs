@@ -1,8 +1,8 @@
 //! A watch of any kind, behind one face.
 
-use super::{CategoryWatch, Growing, Kept, Moment, Outcome, Plan, Raised, RatioWatch, Sight};
+use super::{CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Outcome, Plan, Raised, RatioWatch, Sight};
 use crate::domain::Timestamp;
-use crate::engine::baseline::{Baseline, Count};
+use crate::engine::baseline::{Baseline, Count, Magnitude};
 use crate::engine::population::{Belief, Votes};
 use crate::engine::program::Watched;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,12 @@ pub enum Watch {
     Ratio(Box<RatioWatch>),
     /// Categories.
     Category(Box<CategoryWatch>),
+    /// Amounts.
+    Magnitude(Box<Growing<Magnitude>>),
+    /// The hour of the week.
+    Hours(Box<HoursWatch>),
+    /// Gaps.
+    Interval(Box<IntervalWatch>),
 }
 
 impl Watch {
@@ -24,12 +30,16 @@ impl Watch {
         let kept = match watched {
             Watched::Distinct(_) => Kept::Distinct,
             Watched::DistinctBytes(_) => Kept::Weight,
+            Watched::Value(_) => Kept::Greatest,
             _ => Kept::Number,
         };
         match belief {
             Belief::Count(_) => Watch::Count(Box::new(Growing::new(kept, plan, time))),
             Belief::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
             Belief::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
+            Belief::Magnitude(_) => Watch::Magnitude(Box::new(Growing::new(kept, plan, time))),
+            Belief::TimeOfWeek(_) => Watch::Hours(Box::new(HoursWatch::new(plan, time))),
+            Belief::Interval(..) => Watch::Interval(Box::new(IntervalWatch::new(plan, time))),
         }
     }
 
@@ -46,6 +56,11 @@ impl Watch {
             (Watch::Count(watch), Belief::Count(prior)) => watch.observe(sight, plan, prior, outcome),
             (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.observe(sight, plan, prior, outcome),
             (Watch::Category(watch), Belief::Category(prior)) => watch.observe(sight, plan, prior, outcome),
+            (Watch::Magnitude(watch), Belief::Magnitude(prior)) => watch.observe(sight, plan, prior, outcome),
+            (Watch::Hours(watch), Belief::TimeOfWeek(prior)) => watch.observe(sight, plan, prior, outcome),
+            (Watch::Interval(watch), Belief::Interval(prior, common)) => {
+                watch.observe(sight, plan, prior, common, outcome);
+            }
             _ => {}
         }
         self.vote(votes, outcome);
@@ -65,6 +80,7 @@ impl Watch {
             (Watch::Count(watch), Belief::Count(prior)) => watch.settle_first(moment, plan, prior, outcome),
             (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.settle_first(moment, plan, prior, outcome),
             (Watch::Category(watch), Belief::Category(prior)) => watch.settle_first(moment, plan, prior, outcome),
+            (Watch::Magnitude(watch), Belief::Magnitude(prior)) => watch.settle_first(moment, plan, prior, outcome),
             _ => true,
         };
         self.vote(votes, outcome);
@@ -75,6 +91,9 @@ impl Watch {
     pub fn silence_due(&mut self, plan: &Plan, belief: &Belief) -> Option<Timestamp> {
         match (self, belief) {
             (Watch::Count(watch), Belief::Count(prior)) if plan.absence => watch.silence_due(plan, prior, 1.0),
+            (Watch::Magnitude(watch), Belief::Magnitude(prior)) if plan.absence => {
+                watch.silence_due(plan, prior, 1.0)
+            }
             _ => None,
         }
     }
@@ -89,6 +108,11 @@ impl Watch {
     ) -> Option<(Raised, Option<Timestamp>)> {
         match (self, belief) {
             (Watch::Count(watch), Belief::Count(prior)) => {
+                let raised = watch.fall_silent(now, plan, prior, 1.0, bar)?;
+                let again = watch.silence_due_again(plan, prior, 1.0).filter(|at| *at > now);
+                Some((raised, again))
+            }
+            (Watch::Magnitude(watch), Belief::Magnitude(prior)) => {
                 let raised = watch.fall_silent(now, plan, prior, 1.0, bar)?;
                 let again = watch.silence_due_again(plan, prior, 1.0).filter(|at| *at > now);
                 Some((raised, again))
@@ -113,6 +137,9 @@ impl Watch {
             (Watch::Count(watch), Votes::Count(votes)) => watch.baseline().vote(votes),
             (Watch::Ratio(watch), Votes::Ratio(votes)) => watch.baseline().vote(votes),
             (Watch::Category(watch), Votes::Category(votes)) => watch.baseline().vote(votes),
+            (Watch::Magnitude(watch), Votes::Magnitude(votes)) => watch.baseline().vote(votes),
+            (Watch::Hours(watch), Votes::TimeOfWeek(votes)) => watch.baseline().vote(votes),
+            (Watch::Interval(watch), Votes::Interval(votes, seen)) => watch.vote(votes, seen),
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Measures that can only grow within a window: counts, sums, distinct values. They are judged when the window closes
+//! Measures that can only grow within a window: counts, sums, distinct values, a field's greatest value. They are judged when the window closes
 //! and, on the ladder of surprise, while it is still open.
 
 use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
@@ -36,12 +36,13 @@ enum Total {
     Number(f64),
     Distinct(Box<Distinct>),
     Weight(Box<Distinct>),
+    Greatest(f64),
 }
 
 impl Total {
     fn value(&self) -> f64 {
         match self {
-            Total::Number(number) => *number,
+            Total::Number(number) | Total::Greatest(number) => *number,
             Total::Distinct(distinct) => distinct.count(),
             Total::Weight(distinct) => distinct.weight(),
         }
@@ -50,6 +51,7 @@ impl Total {
     fn add(&mut self, sight: &Sight<'_>) {
         match self {
             Total::Number(number) => *number += sight.amount,
+            Total::Greatest(number) => *number = number.max(sight.amount),
             Total::Distinct(distinct) | Total::Weight(distinct) => {
                 distinct.insert(sight.value, sight.amount);
             }
@@ -66,6 +68,8 @@ pub enum Kept {
     Distinct,
     /// As the summed weight of distinct values.
     Weight,
+    /// As the greatest value.
+    Greatest,
 }
 
 /// A window that is over but still takes late events.
@@ -289,6 +293,7 @@ where
             Total::Number(_) => Kept::Number,
             Total::Distinct(_) => Kept::Distinct,
             Total::Weight(_) => Kept::Weight,
+            Total::Greatest(_) => Kept::Greatest,
         };
         let total = std::mem::replace(&mut self.total, empty(kept));
         self.closing = Some(Box::new(Closing { slot: self.slot, total }));
@@ -442,5 +447,6 @@ fn empty(kept: Kept) -> Total {
         Kept::Number => Total::Number(0.0),
         Kept::Distinct => Total::Distinct(Box::default()),
         Kept::Weight => Total::Weight(Box::default()),
+        Kept::Greatest => Total::Greatest(0.0),
     }
 }

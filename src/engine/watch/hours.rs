@@ -1,0 +1,90 @@
+//! When in the week an entity is active: each session is judged by the hour at which it begins.
+
+use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use crate::domain::{NormalIf, Timestamp};
+use crate::engine::baseline::{Baseline, TimeOfWeek, TimeOfWeekPrior};
+use serde::{Deserialize, Serialize};
+
+/// The state of an hour-of-week profile.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HoursWatch {
+    baseline: TimeOfWeek,
+    /// The last event, which a session goes on from.
+    last: Timestamp,
+    slot: i32,
+    voted: i32,
+    /// Sessions judged in the open window.
+    sessions: u16,
+}
+
+/// Sessions that are judged in one window.
+const SESSIONS_MAX: u16 = 8;
+/// An entity has habits only after so many sessions.
+const SESSIONS_KNOWN_MIN: f64 = 5.0;
+
+impl HoursWatch {
+    /// A watch whose first window holds `time`.
+    pub fn new(plan: &Plan, time: Timestamp) -> Self {
+        HoursWatch {
+            baseline: TimeOfWeek::default(),
+            last: Timestamp::MIN,
+            slot: plan.slot(time),
+            voted: i32::MIN,
+            sessions: 0,
+        }
+    }
+
+    /// The baseline behind it.
+    pub fn baseline(&self) -> &TimeOfWeek {
+        &self.baseline
+    }
+
+    /// Takes an event in.
+    pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &TimeOfWeekPrior, outcome: &mut Outcome) {
+        let time = sight.event.time();
+        let gap = plan.session_gap.unwrap_or(plan.length);
+        let goes_on = self.last > Timestamp::MIN && time <= self.last.plus(gap);
+        self.last = self.last.max(time);
+        if goes_on {
+            return;
+        }
+        let slot = plan.slot(time);
+        if let Ok(windows @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot)) {
+            self.baseline.age(windows, &plan.decay);
+            self.slot = slot;
+            self.sessions = 0;
+        }
+        self.sessions = self.sessions.saturating_add(1);
+        if self.sessions > SESSIONS_MAX {
+            return;
+        }
+        outcome.judgements += 1;
+        let judgement = self.baseline.judge(prior, 1.0, sight.hour_of_week, plan.tail);
+        let epoch = (sight.now.seconds() / 3600) as i32;
+        if epoch != self.voted {
+            self.voted = epoch;
+            outcome.closed.push(judgement.randomised(uniform(sight.uniform, slot)));
+            outcome.vote = true;
+        }
+        let surprise = surprise(&judgement, plan);
+        let rung = rung_of(surprise);
+        let known = self.baseline.expected(prior, 1.0).history_windows >= SESSIONS_KNOWN_MIN;
+        if rung > 0 && known {
+            let mut notes = Notes::default();
+            notes.add(sight, plan, false);
+            outcome.raised.push(Raised {
+                at: sight.now,
+                window_start: plan.begin(slot),
+                surprise,
+                rung,
+                seen: f64::from(sight.hour_of_week % 24),
+                expected: expected(&self.baseline.expected(prior, 1.0), f64::from(sight.hour_of_week % 24)),
+                normal_if: NormalIf::UsualHour,
+                memory: memory_name(judgement.memory),
+                context: notes.context(),
+                regime_change: false,
+            });
+        }
+        self.baseline.learn(prior, 1.0, sight.hour_of_week, &plan.decay);
+    }
+}

@@ -1,0 +1,116 @@
+//! The rhythm of contacts: how regular the gaps of a pair are, against the population's pairs, and how common its
+//! destination is.
+
+use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use crate::domain::{NormalIf, Timestamp};
+use crate::engine::baseline::{
+    Baseline, Category, CategoryPrior, CategorySummary, Contact, GAPS_MIN, Interval, IntervalPrior, IntervalSummary,
+};
+use serde::{Deserialize, Serialize};
+
+/// The state of a rhythm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IntervalWatch {
+    baseline: Interval,
+    /// The beginning of the last contact.
+    last: Timestamp,
+    /// The hash of the destination, for its prevalence.
+    destination: u64,
+    slot: i32,
+    voted: i32,
+    /// Contacts in the open window.
+    contacts: u32,
+    rung: u16,
+}
+
+/// Contacts closer together than this are one.
+const TOGETHER_SECONDS: f64 = 1.0;
+
+impl IntervalWatch {
+    /// A watch whose first window holds `time`.
+    pub fn new(plan: &Plan, time: Timestamp) -> Self {
+        IntervalWatch {
+            baseline: Interval::default(),
+            last: Timestamp::MIN,
+            destination: 0,
+            slot: plan.slot(time),
+            voted: i32::MIN,
+            contacts: 0,
+            rung: 0,
+        }
+    }
+
+    /// Takes a contact in.
+    pub fn observe(
+        &mut self,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        prior: &IntervalPrior,
+        common: &CategoryPrior,
+        outcome: &mut Outcome,
+    ) {
+        let begun = sight.event.start().unwrap_or(sight.event.time());
+        self.destination = sight.value;
+        let slot = plan.slot(sight.event.time());
+        if slot > self.slot {
+            self.slot = slot;
+            self.contacts = 0;
+            self.rung = 0;
+        }
+        let gap_seconds = if self.last > Timestamp::MIN { begun.since(self.last).as_seconds() } else { f64::MAX };
+        if gap_seconds < TOGETHER_SECONDS {
+            return;
+        }
+        let first = self.last == Timestamp::MIN;
+        self.last = begun;
+        self.contacts = self.contacts.saturating_add(1);
+        if first {
+            outcome.vote = true;
+            return;
+        }
+        let contact = Contact { gap_seconds, prevalence: common.at_most_as_common(sight.value), newness: None };
+        let judgement = self.baseline.judge(prior, 1.0, contact, plan.tail);
+        let gaps = self.baseline.gaps() + 1;
+        let epoch = (sight.now.seconds() / 3600) as i32;
+        if gaps >= GAPS_MIN && epoch != self.voted {
+            self.voted = epoch;
+            outcome.judgements += 1;
+            outcome.closed.push(judgement.randomised(uniform(sight.uniform, slot)));
+            outcome.vote = true;
+        }
+        let surprise = surprise(&judgement, plan);
+        let rung = rung_of(surprise);
+        if rung > self.rung && gaps as f64 >= plan.at_least {
+            self.rung = rung;
+            let mut notes = Notes::default();
+            notes.add(sight, plan, false);
+            let regularity = self.baseline.regularity();
+            outcome.raised.push(Raised {
+                at: sight.now,
+                window_start: plan.begin(slot),
+                surprise,
+                rung,
+                seen: self.baseline.period_seconds(),
+                expected: expected(&self.baseline.expected(prior, 1.0), gap_seconds),
+                normal_if: NormalIf::LessRegular((regularity * 2.0).max(0.3)),
+                memory: memory_name(judgement.memory),
+                context: notes.context(),
+                regime_change: false,
+            });
+        }
+        self.baseline.learn(prior, 1.0, contact, &plan.decay);
+    }
+
+    /// The pair's vote: how regular it is, and that it has its destination.
+    pub fn vote(&self, votes: &mut IntervalSummary, destinations: &mut CategorySummary) {
+        self.baseline.vote(votes);
+        let mut destination = Category::default();
+        let nobody = CategoryPrior::new(0.5, 1.0);
+        let decay = crate::engine::baseline::Decay::new(
+            crate::domain::Duration::from_seconds(86_400),
+            crate::domain::Duration::from_seconds(3600),
+        );
+        destination.learn(&nobody, 1.0, self.destination, &decay);
+        destination.vote(destinations);
+    }
+}

@@ -7,11 +7,15 @@
 mod any;
 mod category;
 mod growing;
+mod hours;
+mod interval;
 mod ratio;
 
 pub use any::Watch;
 pub use category::CategoryWatch;
 pub use growing::{Amount, Growing, Kept};
+pub use hours::HoursWatch;
+pub use interval::IntervalWatch;
 pub use ratio::RatioWatch;
 
 use super::baseline::{self, Decay, Judgement};
