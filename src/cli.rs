@@ -1,15 +1,14 @@
 //! The command line: arguments, help texts and exit statuses.
 
-use crate::domain::{Mistake, Networks};
-use crate::engine::catalog::{Catalog, embedded};
 use crate::engine::program::EngineBounds;
 use crate::engine::triage::Budget;
+use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
-use crate::run::{OutputFormat, explain};
+use crate::run::{OutputFormat, detectors, explain};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit status of a run that a SIGTERM ended.
@@ -27,7 +26,18 @@ enum Command {
     /// Judge captures and logs from files: what was unlike whom, with the numbers
     #[command(after_help = "Example:\n  stakeout replay monday.pcap.gz /var/log/auth.log\n  \
         zcat conn.log.gz | stakeout replay - --format ecs > alerts.json")]
-    Replay(ReplayArguments),
+    Replay(Box<ReplayArguments>),
+    /// Read configuration and detectors, and report every mistake at once
+    #[command(after_help = "Example:\n  stakeout check --config stakeout.yml --detectors ./detectors")]
+    Check(Written),
+    /// List what is watched, or show one detector with its fields, windows and techniques
+    #[command(after_help = "Example:\n  stakeout detectors source_login_failures")]
+    Detectors {
+        /// The detector to show
+        id: Option<String>,
+        #[command(flatten)]
+        written: Written,
+    },
     /// Show all the numbers behind an alert that a replay wrote
     #[command(after_help = "Example:\n  stakeout replay auth.log --format ecs > alerts.json\n  \
         stakeout explain 3f2a --alerts alerts.json")]
@@ -41,7 +51,10 @@ enum Command {
 }
 
 #[derive(Args)]
-struct Catalogued {
+struct Written {
+    /// The configuration file: networks, assets, time zone, bounds, what is changed about detectors
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// A folder of detector definitions to use instead of the ones that are built in
     #[arg(long, value_name = "DIR")]
     detectors: Option<PathBuf>,
@@ -53,16 +66,16 @@ struct ReplayArguments {
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     #[command(flatten)]
-    catalogued: Catalogued,
+    written: Written,
     /// Partitions, and threads that run them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     /// Form of the output [default: text on a terminal, ecs elsewhere]
     #[arg(long, value_enum)]
     format: Option<OutputFormat>,
-    /// Alerts a day that the operators can read
-    #[arg(long, value_name = "N", default_value_t = 20.0, value_parser = budget)]
-    budget: f64,
+    /// Alerts a day that the operators can read [default: the configuration's, or 20]
+    #[arg(long, value_name = "N", value_parser = budget)]
+    budget: Option<f64>,
     /// Tell every alert with p up to 1e-2
     #[arg(long, conflicts_with = "budget")]
     no_budget: bool,
@@ -106,25 +119,49 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> anyhow::Result<u8> {
-    let mut stderr = std::io::stderr();
+    let mut stdout = std::io::stdout().lock();
     match command {
         Command::Replay(arguments) => {
-            let request = request(arguments)?;
-            let ended = replay::run(&request, Box::new(std::io::stdout().lock()), &mut stderr)?;
-            Ok(match ended {
+            let request = request(*arguments)?;
+            let ended = replay::run(&request, Box::new(stdout), &mut std::io::stderr())?;
+            return Ok(match ended {
                 Ended::Well => 0,
                 Ended::WithProblems => 1,
                 Ended::BySignal => TERMINATED,
-            })
+            });
         }
-        Command::Explain { id, alerts } => {
-            explain::run(&id, &alerts, &mut std::io::stdout().lock())?;
-            Ok(0)
+        Command::Check(written) => return Ok(u8::from(!check::run(&written.sources(), &mut stdout)?)),
+        Command::Detectors { id, written } => {
+            let catalog = written.read()?.catalog;
+            match id {
+                Some(id) => detectors::show(&catalog, &id, &mut stdout)?,
+                None => detectors::list(&catalog, &mut stdout)?,
+            }
+        }
+        Command::Explain { id, alerts } => explain::run(&id, &alerts, &mut stdout)?,
+    }
+    Ok(0)
+}
+
+impl Written {
+    fn sources(self) -> Sources {
+        Sources { config: self.config, detectors: self.detectors }
+    }
+
+    /// What the site has written; every mistake at once if there are any.
+    fn read(self) -> anyhow::Result<Site> {
+        match check::read(&self.sources())? {
+            Ok(site) => Ok(site),
+            Err(mistakes) => {
+                let listed: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
+                bail!("{} mistakes in configuration or detectors{}", mistakes.len(), listed.concat())
+            }
         }
     }
 }
 
 fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
+    let Site { config, catalog } = arguments.written.read()?;
     let line_zone = arguments
         .timezone
         .as_deref()
@@ -133,53 +170,23 @@ fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
                 .with_context(|| format!("--timezone {name}: not a zone of the IANA database, such as Europe/Berlin"))
         })
         .transpose()?;
+    let alerts_per_day = arguments.budget.unwrap_or(config.alerts_per_day);
     Ok(Replay {
-        catalog: catalog(&arguments.catalogued)?,
-        networks: Networks::default(),
-        site_zone: line_zone.clone().unwrap_or(jiff::tz::TimeZone::UTC),
-        bounds: EngineBounds::default(),
+        catalog,
+        networks: config.networks,
+        site_zone: config.timezone,
+        bounds: EngineBounds {
+            entities_per_key_group_max: config.bounds.entities_per_key_group_max.min(u32::MAX as usize) as u32,
+        },
+        flows_max: config.bounds.flows_max,
+        disorder_max: config.bounds.disorder_max,
         inputs: arguments.inputs,
         threads: usize::from(arguments.threads),
         format: arguments.format,
-        budget: if arguments.no_budget { Budget::Unlimited } else { Budget::AlertsPerDay(arguments.budget) },
+        budget: if arguments.no_budget { Budget::Unlimited } else { Budget::AlertsPerDay(alerts_per_day) },
         year: arguments.year,
         line_zone,
         summary: arguments.summary,
         quiet: arguments.quiet,
     })
-}
-
-/// The detectors of a folder, or the ones that are built in.
-fn catalog(catalogued: &Catalogued) -> anyhow::Result<Catalog> {
-    let read = match &catalogued.detectors {
-        None => embedded::catalog(),
-        Some(folder) => Catalog::read(&definition_files(folder)?),
-    };
-    read.map_err(|mistakes| anyhow::anyhow!(listed(&mistakes)))
-}
-
-fn listed(mistakes: &[Mistake]) -> String {
-    let mut text = format!("{} mistakes in definitions", mistakes.len());
-    for mistake in mistakes {
-        text.push_str(&format!("\n  {mistake}"));
-    }
-    text
-}
-
-/// The definitions of a folder, in the order of their names.
-fn definition_files(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
-    let reading = || format!("reading detectors from {}", folder.display());
-    for entry in std::fs::read_dir(folder).with_context(reading)? {
-        let path = entry.with_context(reading)?.path();
-        if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            files.push((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text));
-        }
-    }
-    if files.is_empty() {
-        bail!("{}: no detector definitions (*.yml) in this folder", folder.display());
-    }
-    files.sort();
-    Ok(files)
 }

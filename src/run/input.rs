@@ -18,18 +18,20 @@ use std::path::{Path, PathBuf};
 const PIECE_BYTES: usize = 256 * 1024;
 /// Frames that are decoded at once.
 const FRAMES: usize = 4096;
-/// Lines of a log may be out of order by so much.
-const LOG_DISORDER_MAX: Duration = Duration::from_millis(500);
 /// The end of a log that is looked at for its last line.
 const TAIL_BYTES: usize = 64 * 1024;
 
-/// What lines without year or zone are understood as.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Calendar {
+/// How inputs are read.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
     /// The year of the first line; worked out from the file's time of change when it is not given.
     pub(super) year: Option<i16>,
     /// The zone of lines without one.
     pub(super) zone: Option<jiff::tz::TimeZone>,
+    /// Flows that are open at once in a capture.
+    pub(super) flows_max: usize,
+    /// How far the records of one log may be out of order.
+    pub(super) disorder_max: Duration,
 }
 
 /// Something that is wrong with an input, for a person.
@@ -87,7 +89,7 @@ struct Log {
 /// Opens inputs. Those that can't be read, or are of no known kind, are complained about; the others are streams.
 pub(super) fn open_all(
     paths: &[PathBuf],
-    calendar: &Calendar,
+    reading: &Reading,
     complaints: &mut Vec<Complaint>,
 ) -> (Vec<Stream>, Vec<Named>) {
     let (mut streams, mut named, mut captures) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,7 +112,7 @@ pub(super) fn open_all(
                 Err(complaint) => complaints.push(complaint),
             }
         } else if let Some(format) = detect(&opened.head) {
-            streams.push(open_log(path, opened, format, number, calendar));
+            streams.push(open_log(path, opened, format, number, reading));
             named.push(Named { path: name, format: format.name().to_owned(), number });
         } else {
             complaints.push(Complaint(format!(
@@ -123,7 +125,7 @@ pub(super) fn open_all(
         streams.push(Stream::new(
             Source::Wire(Box::new(Wire {
                 captures,
-                decoder: PacketDecoder::new(PacketOptions::default()),
+                decoder: PacketDecoder::new(PacketOptions { flows_max: reading.flows_max, ..PacketOptions::default() }),
                 output: Output::default(),
             })),
             OrderBuffer::new(named.len().min(usize::from(u16::MAX)) as u16, Duration::ZERO),
@@ -145,14 +147,14 @@ fn open_capture(path: &Path, opened: Opened) -> Result<OpenCapture, Complaint> {
     Ok(OpenCapture { capture, link, next: None })
 }
 
-fn open_log(path: &Path, opened: Opened, format: Format, number: u16, calendar: &Calendar) -> Stream {
+fn open_log(path: &Path, opened: Opened, format: Format, number: u16, reading: &Reading) -> Stream {
     let known_by = modified_seconds(path).unwrap_or_else(|| jiff::Timestamp::now().as_second());
     let known_by = Timestamp::from_seconds(known_by);
-    let offset_minutes = calendar.zone.as_ref().map_or(0, |zone| {
+    let offset_minutes = reading.zone.as_ref().map_or(0, |zone| {
         let at = jiff::Timestamp::from_second(known_by.seconds()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         (zone.to_offset(at).seconds() / 60) as i16
     });
-    let year = calendar.year.unwrap_or_else(|| {
+    let year = reading.year.unwrap_or_else(|| {
         let first = opened.head.split(|byte| *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
         let end = if path == Path::new("-") { Vec::new() } else { tail(path, TAIL_BYTES).unwrap_or_default() };
         let last = end.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap_or(first);
@@ -169,7 +171,7 @@ fn open_log(path: &Path, opened: Opened, format: Format, number: u16, calendar: 
         believed: Vec::new(),
         reached: Timestamp::MIN,
     };
-    Stream::new(Source::Log(Box::new(log)), OrderBuffer::new(number, LOG_DISORDER_MAX))
+    Stream::new(Source::Log(Box::new(log)), OrderBuffer::new(number, reading.disorder_max))
 }
 
 impl Stream {

@@ -1,6 +1,6 @@
 //! `stakeout replay`: captures and logs from files to alerts.
 
-use super::input::{Calendar, Complaint, Stream, open_all};
+use super::input::{Complaint, Reading, Stream, open_all};
 use super::output::{Format, Output, default_format};
 use super::summary::{InputSummary, Summary};
 use crate::domain::{Networks, Timestamp};
@@ -30,6 +30,10 @@ pub struct Replay {
     pub site_zone: jiff::tz::TimeZone,
     /// The bounds of the engine.
     pub bounds: EngineBounds,
+    /// Flows that are open at once in a capture.
+    pub flows_max: usize,
+    /// How far the records of one log may be out of order.
+    pub disorder_max: crate::domain::Duration,
     /// Partitions, and threads that run them.
     pub threads: usize,
     /// The form of the output; a table on a terminal and ECS documents elsewhere if none is asked for.
@@ -68,8 +72,13 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
             Err(failure) => complaints.push(Complaint::from(failure)),
         }
     }
-    let calendar = Calendar { year: request.year, zone: request.line_zone.clone() };
-    let (mut streams, named) = open_all(&paths, &calendar, &mut complaints);
+    let reading = Reading {
+        year: request.year,
+        zone: request.line_zone.clone(),
+        flows_max: request.flows_max,
+        disorder_max: request.disorder_max,
+    };
+    let (mut streams, named) = open_all(&paths, &reading, &mut complaints);
     let program = Program::new(&request.catalog, request.networks.clone(), request.bounds)?;
     let definitions = program.definitions.clone();
     let head = Letterhead { definitions: &definitions, program: env!("CARGO_PKG_VERSION") };

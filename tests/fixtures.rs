@@ -1,0 +1,200 @@
+//! Every scenario of `fixtures/`: attacks are found, benign recordings stay quiet, and what is told does not change
+//! unnoticed. `UPDATE_SNAPSHOTS=1 cargo test --test fixtures` writes the snapshots anew; read their difference as code.
+
+use serde_json::Value;
+use stakeout::engine::catalog::embedded;
+use stakeout::engine::program::EngineBounds;
+use stakeout::engine::triage::Budget;
+use stakeout::run::OutputFormat;
+use stakeout::run::replay::{Replay, run};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a scenario's `truth.yml` says.
+#[derive(Debug, serde::Deserialize)]
+struct Truth {
+    attack: bool,
+    #[serde(default)]
+    expect: Vec<Expectation>,
+    alerts_per_day_max: Option<f64>,
+    inputs: Vec<String>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Expectation {
+    detector: String,
+    #[serde(default)]
+    entity: BTreeMap<String, Value>,
+    from: String,
+    to: String,
+    #[serde(default)]
+    required: bool,
+}
+
+struct Scenario {
+    name: String,
+    folder: PathBuf,
+    truth: Truth,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut found: Vec<_> = fs::read_dir(&root)
+        .expect("the folder of fixtures")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("truth.yml").exists())
+        .collect();
+    found.sort();
+    found
+        .into_iter()
+        .map(|folder| {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text = fs::read_to_string(folder.join("truth.yml")).expect("a file that exists");
+            let truth = yaml_serde::from_str(&text).unwrap_or_else(|error| panic!("{name}/truth.yml: {error}"));
+            Scenario { name, folder, truth }
+        })
+        .collect()
+}
+
+/// The last form of every alert of a replay, in the order in which they were first told.
+fn alerts(inputs: &[PathBuf], threads: usize) -> (Vec<Value>, String) {
+    let mut output = Vec::new();
+    let mut errors = Vec::new();
+    let request = Replay {
+        inputs: inputs.to_vec(),
+        catalog: embedded::catalog().expect("the detectors that are built in have no mistakes"),
+        networks: stakeout::domain::Networks::default(),
+        site_zone: jiff::tz::TimeZone::UTC,
+        bounds: EngineBounds::default(),
+        flows_max: 100_000,
+        disorder_max: stakeout::domain::Duration::from_millis(500),
+        threads,
+        format: Some(OutputFormat::Ecs),
+        budget: Budget::AlertsPerDay(20.0),
+        year: Some(2026),
+        line_zone: None,
+        summary: None,
+        quiet: true,
+    };
+    run(&request, Box::new(&mut output), &mut errors).expect("a replay");
+    assert!(errors.is_empty(), "{}", String::from_utf8_lossy(&errors));
+    let text = String::from_utf8(output).expect("documents are UTF-8");
+    let mut order = Vec::new();
+    let mut last = BTreeMap::new();
+    for line in text.lines() {
+        let document: Value = serde_json::from_str(line).expect("a document");
+        let id = document["event"]["id"].as_str().expect("an id").to_owned();
+        if last.insert(id.clone(), document).is_none() {
+            order.push(id);
+        }
+    }
+    let documents = order.into_iter().filter_map(|id| last.remove(&id)).collect();
+    (documents, text)
+}
+
+/// Whether an alert is what a scenario expects: the detector itself or in support, about the entity, at the time.
+fn meets(alert: &Value, expectation: &Expectation) -> bool {
+    let rules = std::iter::once(&alert["rule"]["id"])
+        .chain(alert["stakeout"]["findings"].as_array().into_iter().flatten().map(|finding| &finding["rule"]));
+    let mut rules = rules.filter_map(Value::as_str);
+    let entity = &alert["stakeout"]["entity"];
+    let related = alert["related"].to_string();
+    let about = expectation.entity.iter().all(|(field, value)| {
+        let held = &entity[field.as_str()];
+        held == value
+            || held.as_str().is_some_and(|held| value.as_str() == Some(held))
+            || value.as_str().is_some_and(|value| related.contains(&format!("\"{value}\"")))
+    });
+    let overlaps = alert["event"]["start"].as_str().is_some_and(|start| start <= expectation.to.as_str())
+        && alert["@timestamp"].as_str().is_some_and(|end| end >= expectation.from.as_str());
+    rules.any(|rule| rule == expectation.detector) && about && overlaps
+}
+
+/// One line an alert, without what changes with the program's version.
+fn snapshot(alerts: &[Value]) -> String {
+    let mut text = String::new();
+    for alert in alerts {
+        let support: Vec<_> = alert["stakeout"]["findings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|finding| finding["rule"].as_str())
+            .collect();
+        let _ = writeln!(
+            text,
+            "{} {} surprise {} | {}{}",
+            alert["@timestamp"].as_str().unwrap_or(""),
+            alert["rule"]["id"].as_str().unwrap_or(""),
+            alert["stakeout"]["peak"]["surprise"],
+            alert["message"].as_str().unwrap_or(""),
+            if support.is_empty() { String::new() } else { format!(" | with {}", support.join(", ")) },
+        );
+    }
+    text
+}
+
+fn compare(path: &Path, text: &str, stale: &mut Vec<String>) {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(path, text).expect("writing a snapshot");
+    } else if fs::read_to_string(path).unwrap_or_default() != text {
+        stale.push(format!("{}:\n{text}", path.display()));
+    }
+}
+
+#[test]
+fn attacks_are_found_benign_recordings_are_quiet_and_nothing_changes_unnoticed() {
+    let (mut problems, mut stale) = (Vec::new(), Vec::new());
+    let mut matrix = BTreeMap::new();
+    let mut detectors = BTreeSet::new();
+    for scenario in scenarios() {
+        let inputs: Vec<_> = scenario.truth.inputs.iter().map(|input| scenario.folder.join(input)).collect();
+        let (alerts, _) = alerts(&inputs, 1);
+        for expectation in scenario.truth.expect.iter().filter(|expectation| expectation.required) {
+            if !alerts.iter().any(|alert| meets(alert, expectation)) {
+                problems.push(format!("{}: {} was not told: {expectation:?}", scenario.name, expectation.detector));
+            }
+        }
+        if let Some(most) = scenario.truth.alerts_per_day_max {
+            let mut days = BTreeMap::new();
+            for alert in &alerts {
+                let day = alert["@timestamp"].as_str().and_then(|time| time.get(..10)).unwrap_or("").to_owned();
+                *days.entry(day).or_insert(0.0) += 1.0;
+            }
+            for (day, count) in days {
+                if count > most && !scenario.truth.attack {
+                    problems.push(format!("{}: {count} alerts on {day}, at most {most} are accepted", scenario.name));
+                }
+            }
+        }
+        let mut row: BTreeMap<String, usize> = BTreeMap::new();
+        for alert in &alerts {
+            let rule = alert["rule"]["id"].as_str().unwrap_or("").to_owned();
+            detectors.insert(rule.clone());
+            *row.entry(rule).or_default() += 1;
+        }
+        matrix.insert(scenario.name.clone(), row);
+        compare(&scenario.folder.join("alerts.snap"), &snapshot(&alerts), &mut stale);
+    }
+    let mut text = String::from("# Alerts by scenario and detector. A detector that is not named told nothing.\n");
+    for (scenario, row) in &matrix {
+        let cells: Vec<_> = row.iter().map(|(detector, count)| format!("{detector}={count}")).collect();
+        let _ = writeln!(text, "{scenario}: {}", if cells.is_empty() { "-".to_owned() } else { cells.join(" ") });
+    }
+    compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/matrix.snap"), &text, &mut stale);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(stale.is_empty(), "snapshots are stale (UPDATE_SNAPSHOTS=1 writes them):\n{}", stale.join("\n"));
+}
+
+#[test]
+fn the_number_of_partitions_changes_nothing() {
+    let scenarios = scenarios();
+    let Some(scenario) = scenarios.iter().find(|scenario| scenario.truth.attack) else { return };
+    let inputs: Vec<_> = scenario.truth.inputs.iter().map(|input| scenario.folder.join(input)).collect();
+    let (_, one) = alerts(&inputs, 1);
+    for partitions in [2, 8, 1024] {
+        assert!(alerts(&inputs, partitions).1 == one, "{} partitions differ in {}", partitions, scenario.name);
+    }
+}
