@@ -8,7 +8,7 @@ use super::baseline::{
     TimeOfWeekPrior, TimeOfWeekSummary,
 };
 use super::triage::Budget;
-use crate::domain::{Definition, Prior, Timestamp};
+use crate::domain::{Definition, Duration, Prior, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +23,12 @@ const MEMORY_EPOCHS: i64 = 7 * 24;
 /// belief is worth.
 const JUDGEMENTS_PER_DAY: f64 = 1000.0;
 const JUDGEMENTS_WEIGHT: f64 = 2.0;
+
+/// An entity's own spread is believed after it has been active for so long: nights differ from days, and one weekday
+/// from the next.
+const SPREAD_KNOWN_AFTER: Duration = Duration::from_seconds(3 * 86_400);
+/// A detector may be wrong about each entity once in so many days, however large the budget.
+const DAYS_FOR_ONE_MISTAKE: f64 = 10.0;
 
 /// The epoch that holds a moment.
 pub fn epoch_of(time: Timestamp) -> i64 {
@@ -65,15 +71,20 @@ pub enum Votes {
 
 impl Belief {
     /// The definition's own belief.
-    pub fn of(prior: &Prior) -> Belief {
+    pub fn of(prior: &Prior, window: Duration) -> Belief {
+        let known_after = SPREAD_KNOWN_AFTER.as_seconds() / window.as_seconds();
         match prior {
             Prior::Count(prior) | Prior::Distinct(prior) => {
-                Belief::Count(CountPrior::new(prior.mean, prior.dispersion, prior.weight))
+                Belief::Count(
+                    CountPrior::new(prior.mean, prior.dispersion, prior.weight).spread_known_after(known_after),
+                )
             }
             Prior::Ratio { mean, dispersion, weight } => Belief::Ratio(RatioPrior::new(*mean, *dispersion, *weight)),
             Prior::Category { discount, strength } => Belief::Category(CategoryPrior::new(*discount, *strength)),
             Prior::Magnitude(prior) => Belief::Magnitude(
-                MagnitudePrior::new(prior.typical, prior.spread * prior.spread, prior.weight).active(prior.active),
+                MagnitudePrior::new(prior.typical, prior.spread * prior.spread, prior.weight)
+                    .active(prior.active)
+                    .spread_known_after(known_after),
             ),
             Prior::TimeOfWeek { weight } => Belief::TimeOfWeek(TimeOfWeekPrior::new(*weight)),
             Prior::Interval { .. } => Belief::Interval(Box::default(), CategoryPrior::new(0.5, 1.0)),
@@ -200,16 +211,18 @@ pub struct Held {
     span: i64,
     epochs: f64,
     judgements: Vec<f64>,
+    /// Forgotten sum over epochs of the entities that each detector judged.
+    entities: Vec<f64>,
 }
 
 impl Population {
     /// A population that nobody has voted in yet.
     pub fn new(definitions: &[Definition], budget: Budget) -> Self {
         let own: Vec<Belief> = definitions
-            .iter()
-            .flat_map(|definition| &definition.baseline.priors)
-            .map(Belief::of)
-            .collect();
+                .iter()
+                .flat_map(|definition| definition.baseline.priors.iter().zip(&definition.windows))
+                .map(|(prior, window)| Belief::of(prior, *window))
+                .collect();
         let detector_of_plan = definitions
             .iter()
             .enumerate()
@@ -221,6 +234,7 @@ impl Population {
             span: i64::MIN,
             epochs: 0.0,
             judgements: vec![0.0; definitions.len()],
+            entities: vec![0.0; definitions.len()],
         };
         let mut population = Population {
             detector_of_plan,
@@ -278,13 +292,18 @@ impl Population {
         self.held.recent.merge(summary);
         // Half of what was counted is forgotten after about a week.
         self.held.epochs = self.held.epochs * 0.996 + 1.0;
-        for held in &mut self.held.judgements {
+        for held in self.held.judgements.iter_mut().chain(&mut self.held.entities) {
             *held *= 0.996;
         }
+        let mut entities = vec![0u64; self.detectors];
         for (plan, judgements) in summary.judgements.iter().enumerate() {
-            if let Some(held) = self.held.judgements.get_mut(usize::from(self.detector_of_plan[plan])) {
-                *held += *judgements as f64;
-            }
+            let detector = usize::from(self.detector_of_plan[plan]);
+            self.held.judgements[detector] += *judgements as f64;
+            let judged = summary.closed[plan].iter().map(|count| u64::from(*count)).sum();
+            entities[detector] = entities[detector].max(judged);
+        }
+        for (held, entities) in self.held.entities.iter_mut().zip(entities) {
+            *held += entities as f64;
         }
         let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0)));
         self.pending.push_back((epoch, version));
@@ -334,12 +353,16 @@ impl Population {
             return vec![super::triage::FORMING_SURPRISE; self.detectors];
         };
         let prior = JUDGEMENTS_PER_DAY / 24.0 * JUDGEMENTS_WEIGHT;
-        let expected = |judged: f64| (judged + prior) / (self.held.epochs + JUDGEMENTS_WEIGHT) * 24.0;
+        let epochs = self.held.epochs + JUDGEMENTS_WEIGHT;
+        let share = alerts.max(0.01) / self.detectors as f64;
         self.held
             .judgements
             .iter()
-            .map(|judged| {
-                let bar = (expected(*judged).max(1.0) * self.detectors as f64 / alerts.max(0.01)).log10();
+            .zip(&self.held.entities)
+            .map(|(judged, entities)| {
+                let expected = ((judged + prior) / epochs * 24.0).max(1.0);
+                let entities = (entities + JUDGEMENTS_WEIGHT) / epochs;
+                let bar = (expected / share.min(entities / DAYS_FOR_ONE_MISTAKE)).log10();
                 (bar.max(super::triage::FORMING_SURPRISE) * 1e6).round() / 1e6
             })
             .collect()

@@ -7,7 +7,7 @@
 //!    fourth actor with the same detector and target within an hour, one alert about the target takes them in.
 //! 3. *Budget*: an incident is told once its surprise passes the detector's bar.
 
-use crate::domain::{Actor, Alert, Definition, Duration, Entity, Finding, Supporting, Timestamp};
+use crate::domain::{Actor, Alert, Definition, Duration, Entity, Field, Finding, Supporting, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -296,20 +296,7 @@ impl Triage {
                     return;
                 }
                 let actor = actor(&key.1);
-                let lead = self
-                    .causes
-                    .get(&actor)
-                    .into_iter()
-                    .flatten()
-                    .find(|cause| {
-                        at <= cause.last.plus(QUIET)
-                            && cause.key != *key
-                            && desk
-                                .definitions
-                                .get(usize::from(cause.key.0))
-                                .is_some_and(|other| same_tactic(other, definition))
-                    })
-                    .map(|cause| cause.key.clone());
+                let lead = self.cause_of(key, at, definition, desk);
                 if let Some(lead) = lead.filter(|lead| self.incidents.contains_key(lead)) {
                     let support = supporting(&self.incidents[key].alert.peak);
                     let lead_id = self.incidents[&lead].alert.id.clone();
@@ -355,6 +342,27 @@ impl Triage {
         {
             cause.last = at;
         }
+    }
+
+    /// The told incident with the same tactic about the incident's actor, or about a source that its events name.
+    fn cause_of(
+        &self,
+        key: &(u16, Entity),
+        at: Timestamp,
+        definition: &Definition,
+        desk: &Desk<'_>,
+    ) -> Option<(u16, Entity)> {
+        let incident = self.incidents.get(key)?;
+        let sources = incident.alert.peak.context.related.iter();
+        let sources = sources.filter(|(field, _)| *field == Field::SourceIp as u16).map(|(_, source)| source.clone());
+        std::iter::once(actor(&key.1)).chain(sources).find_map(|actor| {
+            let causes = self.causes.get(&actor)?;
+            let same = |cause: &&Cause| {
+                let other = desk.definitions.get(usize::from(cause.key.0));
+                at <= cause.last.plus(QUIET) && cause.key != *key && other.is_some_and(|other| same_tactic(other, definition))
+            };
+            causes.iter().find(same).map(|cause| cause.key.clone())
+        })
     }
 
     fn support(&mut self, lead: &(u16, Entity), support: Supporting, alerts: &mut Vec<Alert>) {

@@ -11,7 +11,7 @@
 use super::activity::{Activity, ActivityPrior, ActivitySummary, DEFINITION_ENTITIES, GROUP_ENTITIES_MIN};
 use super::decay::round9;
 use super::judgement::{Tails, largest_usual, strangest, with_estimated_spread};
-use super::moments::{Belief, Moments, Prediction};
+use super::moments::{Belief, Moments, Prediction, SPREAD_WEIGHT};
 use super::solve::{with_dispersion, with_spread};
 use super::tail::{NegativeBinomial, ln_one_minus_exp, ln_sum};
 use super::{Baseline, Decay, Expected, Judgement, Learned, Memory, NormalIf, Summary, Tail};
@@ -32,6 +32,8 @@ pub struct CountPrior {
     /// Mean of active windows, and how many active windows that is worth.
     mean: f64,
     mean_weight: f64,
+    /// How many active windows the spread is worth.
+    spread_weight: f64,
     /// Over-dispersion of the negative binomial before truncation.
     dispersion: f64,
 }
@@ -69,8 +71,17 @@ impl CountPrior {
             },
             mean: round9((law.mean / active).max(1.0)),
             mean_weight: weight.clamp(0.1, 1e4),
+            spread_weight: SPREAD_WEIGHT,
             dispersion: law.dispersion,
         }
+    }
+
+    /// The same belief, whose spread is worth so many active windows of an entity's own: a quiet night says little
+    /// about how the day will be.
+    #[must_use]
+    pub fn spread_known_after(mut self, windows: f64) -> Self {
+        self.spread_weight = windows.clamp(SPREAD_WEIGHT, 1e4);
+        self
     }
 
     /// For learning: from + - x / alone.
@@ -78,6 +89,7 @@ impl CountPrior {
         Belief {
             mean: self.mean,
             weight: self.mean_weight,
+            spread_weight: self.spread_weight,
             variance_at: |mean| self.rough_variance(mean),
         }
     }
@@ -87,6 +99,7 @@ impl CountPrior {
         Belief {
             mean: self.mean,
             weight: self.mean_weight,
+            spread_weight: self.spread_weight,
             variance_at: |mean| self.variance(mean),
         }
     }

@@ -12,7 +12,7 @@
 use super::activity::{Activity, ActivityPrior, ActivitySummary, DEFINITION_ENTITIES, GROUP_ENTITIES_MIN};
 use super::decay::{power, round9};
 use super::judgement::{Tails, strangest};
-use super::moments::{Belief, Moments, Prediction};
+use super::moments::{Belief, Moments, Prediction, SPREAD_WEIGHT};
 use super::tail::{GeneralisedPareto, ln_sum, student_upper};
 use super::{Baseline, Decay, Expected, Judgement, Learned, Memory, NormalIf, Summary, Tail};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub struct MagnitudePrior {
     /// Mean logarithm of active windows, and how many active windows that is worth.
     mean: f64,
     mean_weight: f64,
+    /// How many active windows the spread is worth.
+    spread_weight: f64,
     /// Variance of the logarithm within an entity.
     variance: f64,
     /// The share of windows far out, and the law of their excess in deviations.
@@ -81,10 +83,19 @@ impl MagnitudePrior {
             activity: ActivityPrior { share: 0.5, weight },
             mean: round9(mean.max(0.0).ln_1p()),
             mean_weight: weight,
+            spread_weight: SPREAD_WEIGHT,
             variance: dispersion.clamp(VARIANCE_MIN, 100.0),
             far_share: NORMAL_FAR.0,
             far_law: excess_law(NORMAL_FAR.1, NORMAL_FAR.2),
         }
+    }
+
+    /// The same belief, whose spread is worth so many active windows of an entity's own: a quiet night says little
+    /// about how the day will be.
+    #[must_use]
+    pub fn spread_known_after(mut self, windows: f64) -> Self {
+        self.spread_weight = windows.clamp(SPREAD_WEIGHT, 1e4);
+        self
     }
 
     /// The same belief with this share of active windows.
@@ -98,6 +109,7 @@ impl MagnitudePrior {
         Belief {
             mean: self.mean,
             weight: self.mean_weight,
+            spread_weight: self.spread_weight,
             variance_at: |_| self.variance,
         }
     }

@@ -26,8 +26,8 @@ pub(super) const BOUND: f64 = 5.0;
 pub(super) const REGIME_WINDOWS: u8 = 6;
 /// An observation this many predictive deviations out may be the first of a new level.
 const SURPRISING: f64 = 3.0;
-/// How many observations the belief's spread is worth.
-const SPREAD_WEIGHT: f64 = 10.0;
+/// How many observations the belief's spread is worth, unless a definition knows better.
+pub(super) const SPREAD_WEIGHT: f64 = 10.0;
 /// How many observations the slow memory is worth to the fast one.
 const FAST_WEIGHT: f64 = 4.0;
 /// What cutting at the bound takes from the variance of an exponential tail.
@@ -55,6 +55,8 @@ pub(super) struct Belief<V> {
     pub(super) mean: f64,
     /// How many observations the mean is worth.
     pub(super) weight: f64,
+    /// How many observations the spread is worth.
+    pub(super) spread_weight: f64,
     /// The variance of observations at a level. For learning, from + - x / and square root alone.
     pub(super) variance_at: V,
 }
@@ -96,9 +98,10 @@ impl Moments {
         (FAST_WEIGHT * slow_mean + weight * f64::from(self.fast_mean)) / (FAST_WEIGHT + weight)
     }
 
-    fn within(&self, believed: f64, own: f32) -> f64 {
+    fn within<V>(&self, belief: &Belief<V>, believed: f64, own: f32) -> f64 {
         let weight = f64::from(self.weight);
-        (SPREAD_WEIGHT * believed + weight * f64::from(own)) / (SPREAD_WEIGHT + (weight - 1.0).max(0.0))
+        let spread_weight = belief.spread_weight;
+        (spread_weight * believed + weight * f64::from(own)) / (spread_weight + (weight - 1.0).max(0.0))
     }
 
     /// Whether the fast memory knows something else than the slow one.
@@ -108,7 +111,7 @@ impl Moments {
 
     pub(super) fn slow<V: Fn(f64) -> f64>(&self, belief: &Belief<V>) -> Prediction {
         let mean = self.slow_mean(belief);
-        let within = self.within((belief.variance_at)(mean), self.variance);
+        let within = self.within(belief, (belief.variance_at)(mean), self.variance);
         Prediction {
             mean,
             variance: within + within / (belief.weight + f64::from(self.weight)),
@@ -119,7 +122,7 @@ impl Moments {
         let mean = self.fast_mean(self.slow_mean(belief));
         Prediction {
             mean,
-            variance: self.within((belief.variance_at)(mean), self.fast_error),
+            variance: self.within(belief, (belief.variance_at)(mean), self.fast_error),
         }
     }
 

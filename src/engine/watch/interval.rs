@@ -72,9 +72,11 @@ impl IntervalWatch {
         let judgement = self.baseline.judge(prior, 1.0, contact, plan.tail);
         let gaps = self.baseline.gaps() + 1;
         let epoch = (sight.now.seconds() / 3600) as i32;
+        if gaps >= GAPS_MIN {
+            outcome.judgements += 1;
+        }
         if gaps >= GAPS_MIN && epoch != self.voted {
             self.voted = epoch;
-            outcome.judgements += 1;
             outcome.closed.push(judgement.randomised(uniform(sight.uniform, slot)));
             outcome.vote = true;
         }
