@@ -2,22 +2,25 @@
 //! kinds; the last one is tried first.
 
 use super::scanner::{Broken, Json, Pairs};
-use super::zeek::kind_of_path;
-use super::zeek_kinds::{KINDS, Kind, OTHER_MARKS};
+use super::zeek::{Reader, place_of_path};
+use super::zeek_kinds::{KINDS, OTHER_MARKS};
 use super::{LineDecoder, ecs, eve, windows, zeek_json};
 use crate::domain::{Event, Timestamp};
 use crate::engine::decoder::Output;
 
 /// Reads lines that hold one JSON object each: Zeek's logs, Suricata's EVE, Windows events, and ECS.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JsonLines {
     last: Option<Family>,
+    /// The readers of Zeek's logs, as they stand in the table of kinds.
+    zeek: Vec<Reader>,
 }
 
 /// Whose JSON a line is.
 #[derive(Clone, Copy, Debug)]
 enum Family {
-    Zeek(&'static Kind),
+    /// By the log's place in the table of kinds.
+    Zeek(usize),
     Eve,
     Windows,
     Ecs,
@@ -41,15 +44,24 @@ impl From<Broken> for Read {
     }
 }
 
+impl Default for JsonLines {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl JsonLines {
     /// A decoder that has seen no line yet.
     pub fn new() -> Self {
-        Self::default()
+        JsonLines {
+            last: None,
+            zeek: KINDS.iter().map(Reader::new).collect(),
+        }
     }
 
     fn read(&mut self, text: &str) -> Read {
         if let Some(family) = self.last {
-            match family.read(text) {
+            match self.read_as(family, text) {
                 Read::Other => {}
                 read => return read,
             }
@@ -57,19 +69,20 @@ impl JsonLines {
         match told_by_keys(text) {
             Ok(Told::Family(family)) => {
                 self.last = Some(family);
-                family.read(text)
+                self.read_as(family, text)
             }
             Ok(Told::OtherZeek) => Read::Ignored("zeek_other"),
             Ok(Told::Unknown) => Read::Refused("unknown_json"),
             Err(broken) => broken.into(),
         }
     }
-}
 
-impl Family {
-    fn read(self, text: &str) -> Read {
-        match self {
-            Family::Zeek(kind) => zeek_json::read(kind, text),
+    fn read_as(&self, family: Family, text: &str) -> Read {
+        match family {
+            Family::Zeek(place) => match self.zeek.get(place) {
+                Some(reader) => zeek_json::read(reader, text),
+                None => Read::Other,
+            },
             Family::Eve => eve::read(text),
             Family::Windows => windows::read(text),
             Family::Ecs => ecs::read(text),
@@ -92,7 +105,7 @@ fn told_by_keys(text: &str) -> Result<Told, Broken> {
         match key {
             "_path" => {
                 if let Json::Text(path) = value {
-                    return Ok(kind_of_path(path).map_or(Told::OtherZeek, |kind| Told::Family(Family::Zeek(kind))));
+                    return Ok(place_of_path(path).map_or(Told::OtherZeek, |place| Told::Family(Family::Zeek(place))));
                 }
             }
             "ts" => ts = true,
@@ -104,13 +117,13 @@ fn told_by_keys(text: &str) -> Result<Told, Broken> {
             _ => {
                 other_zeek = other_zeek || OTHER_MARKS.contains(&key);
                 if by_mark.is_none() {
-                    by_mark = KINDS.iter().find(|kind| kind.marks.contains(&key));
+                    by_mark = KINDS.iter().position(|kind| kind.marks.contains(&key));
                 }
             }
         }
     }
     Ok(match by_mark {
-        Some(kind) if ts && !other_zeek => Told::Family(Family::Zeek(kind)),
+        Some(place) if ts && !other_zeek => Told::Family(Family::Zeek(place)),
         _ if ts && (connection || other_zeek) => Told::OtherZeek,
         _ if timestamp && event_type => Told::Family(Family::Eve),
         _ if windows => Told::Family(Family::Windows),
@@ -122,9 +135,16 @@ fn told_by_keys(text: &str) -> Result<Told, Broken> {
 impl LineDecoder for JsonLines {
     fn line(&mut self, line: &[u8], output: &mut Output) {
         output.tally.records += 1;
-        let text = String::from_utf8_lossy(line);
+        let whole;
+        let text = match std::str::from_utf8(line) {
+            Ok(text) => text,
+            Err(_) => {
+                whole = String::from_utf8_lossy(line);
+                &whole
+            }
+        };
         // rsyslog marks JSON that it passes on (Common Event Expression).
-        let text = text.strip_prefix("@cee:").unwrap_or(&text);
+        let text = text.strip_prefix("@cee:").unwrap_or(text);
         match self.read(text) {
             Read::Event(event) => {
                 output.tally.decoded += 1;

@@ -54,6 +54,59 @@ impl<'a> Json<'a> {
     }
 }
 
+/// A key as JSON writes it before its value: in quotes, with a colon. Compared as two words of eight bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QuotedKey {
+    text: &'static str,
+    first: u64,
+    first_mask: u64,
+    last: u64,
+}
+
+impl QuotedKey {
+    /// From the key with its quotes and its colon.
+    pub(super) const fn new(text: &'static str) -> Self {
+        let bytes = text.as_bytes();
+        let (mut first, mut first_mask, mut last) = (0u64, 0u64, 0u64);
+        let mut at = 0;
+        while at < bytes.len() {
+            if at < 8 {
+                first |= (bytes[at] as u64) << (8 * at);
+                first_mask |= 0xff << (8 * at);
+            }
+            if bytes.len() >= 8 && at >= bytes.len() - 8 {
+                last |= (bytes[at] as u64) << (8 * (at + 8 - bytes.len()));
+            }
+            at += 1;
+        }
+        QuotedKey {
+            text,
+            first,
+            first_mask,
+            last,
+        }
+    }
+
+    #[inline(always)]
+    fn begins(&self, rest: &[u8]) -> bool {
+        let Some(word) = rest.first_chunk::<8>() else {
+            return rest.starts_with(self.text.as_bytes());
+        };
+        if u64::from_le_bytes(*word) & self.first_mask != self.first {
+            return false;
+        }
+        let length = self.text.len();
+        if length <= 8 {
+            return true;
+        }
+        if length > 16 {
+            return rest.starts_with(self.text.as_bytes());
+        }
+        let last = rest.get(length - 8..).and_then(|tail| tail.first_chunk::<8>());
+        last.is_some_and(|word| u64::from_le_bytes(*word) == self.last)
+    }
+}
+
 /// Walks the pairs of an object.
 #[derive(Clone, Debug)]
 pub(super) struct Pairs<'a> {
@@ -79,6 +132,31 @@ impl<'a> Pairs<'a> {
     /// The next key (as it stands, escapes and all) and its value; nothing at the end of the object, which must be
     /// the end of the text too.
     pub(super) fn next(&mut self) -> Result<Option<(&'a str, Json<'a>)>, Broken> {
+        match self.key()? {
+            Some(key) => Ok(Some((key, self.value()?))),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes the next key if it is written exactly as in `quoted`: the quick way for who knows what comes next. Its
+    /// value must be taken then.
+    #[inline(always)]
+    pub(super) fn take_key(&mut self, quoted: &QuotedKey) -> bool {
+        let cursor = &mut self.cursor;
+        let bytes = cursor.text.as_bytes();
+        let start = if self.pairs > 0 { cursor.at + 1 } else { cursor.at };
+        let Some(rest) = bytes.get(start..) else { return false };
+        let found =
+            quoted.begins(rest) && (self.pairs == 0 || bytes.get(cursor.at) == Some(&b',')) && self.pairs < ITEMS_MAX;
+        if found {
+            cursor.at = start + quoted.text.len();
+            self.pairs += 1;
+        }
+        found
+    }
+
+    /// The next key; its value must be taken then.
+    pub(super) fn key(&mut self) -> Result<Option<&'a str>, Broken> {
         let cursor = &mut self.cursor;
         match cursor.peek() {
             Some(b'}') => {
@@ -101,7 +179,13 @@ impl<'a> Pairs<'a> {
         cursor.at += 1;
         let (key, _) = cursor.string()?;
         cursor.expect(b':')?;
-        Ok(Some((key, cursor.value()?)))
+        Ok(Some(key))
+    }
+
+    /// The value of the key that was taken.
+    #[inline(always)]
+    pub(super) fn value(&mut self) -> Result<Json<'a>, Broken> {
+        self.cursor.value()
     }
 
     /// The value of a key, looked for from here on.
@@ -184,7 +268,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The text of a string whose opening quote has been taken, and whether it holds escapes.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<(&'a str, bool), Broken> {
         let start = self.at;
         let mut escaped = false;
@@ -200,7 +284,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn value(&mut self) -> Result<Json<'a>, Broken> {
         let start_byte = self.peek().ok_or(Broken::Syntax)?;
         let start = self.at;
@@ -211,9 +295,9 @@ impl<'a> Cursor<'a> {
                 (text, true) => Json::Escaped(text),
             }),
             b'-' | b'0'..=b'9' => {
-                while let Some(b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E') = self.text.as_bytes().get(self.at) {
-                    self.at += 1;
-                }
+                let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+                let length = rest.iter().position(|byte| !IN_NUMBER[usize::from(*byte)]);
+                self.at += length.unwrap_or(rest.len());
                 self.since(start).map(Json::Number)
             }
             b'{' => {
@@ -268,6 +352,17 @@ impl<'a> Cursor<'a> {
         }
     }
 }
+
+/// The bytes that a number is made of.
+static IN_NUMBER: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        table[at] = matches!(at as u8, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e' | b'E');
+        at += 1;
+    }
+    table
+};
 
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
@@ -374,6 +469,30 @@ mod tests {
             ])
         );
         assert_eq!(pairs("{}"), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_key_that_is_expected_is_taken_the_quick_way() {
+        let text = r#"{"ts":1,"resp_ip_bytes":2,"a_very_long_name_of_a_key":3,"uid":4}"#;
+        let mut walk = Pairs::of(text).expect("an object");
+        for (key, value) in [
+            ("\"ts\":", Some("1")),
+            ("\"resp_ip_bytez\":", None),
+            ("\"resq_ip_bytes\":", None),
+            ("\"resp_ip_bytes\":", Some("2")),
+            ("\"a_very_long_name_of_a_kez\":", None),
+            ("\"a_very_long_name_of_a_key\":", Some("3")),
+            ("\"ui\":", None),
+            ("\"uid\":", Some("4")),
+            ("\"uid\":", None),
+        ] {
+            let found = walk.take_key(&QuotedKey::new(key));
+            assert_eq!(found, value.is_some(), "{key}");
+            if let Some(value) = value {
+                assert_eq!(walk.value(), Ok(Json::Number(value)));
+            }
+        }
+        assert_eq!(walk.next(), Ok(None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What Zeek's logs say, whichever way they are written: one record of cells by column name, and one table a log that
 //! tells what each column sets. `zeek_tsv` and `zeek_json` fill the record, so both forms give equal events.
 
-use super::scanner::{Items, Json, unescape};
+use super::scanner::{Items, Json, QuotedKey, unescape};
 use super::values::{address, interval, moment, whole};
 use super::zeek_kinds::{KINDS, Kind};
 use crate::domain::{Event, Field, Timestamp};
@@ -38,6 +38,8 @@ pub(super) enum Sets {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     pub(super) name: &'static str,
+    /// The name as JSON writes it before its value: in quotes, with a colon.
+    pub(super) quoted: QuotedKey,
     pub(super) sets: Sets,
 }
 
@@ -185,7 +187,11 @@ impl<'a> Record<'a> {
     }
 }
 
+#[inline]
 fn bounded(text: &str) -> &str {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text;
+    }
     text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text)
 }
 
@@ -212,35 +218,64 @@ fn unescape_tsv(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// The log of a path as `#path` or `_path` names it.
-pub(super) fn kind_of_path(path: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.path == path)
+/// The place in the table of the log of a path, as `#path` or `_path` names it.
+pub(super) fn place_of_path(path: &str) -> Option<usize> {
+    KINDS.iter().position(|kind| kind.path == path)
 }
 
-/// Makes the event of a record, or says why there is none.
-pub(super) fn event(kind: &Kind, record: &Record<'_>) -> Result<Event, &'static str> {
-    let time = record
-        .text(0)
-        .ok_or("zeek_no_time")
-        .and_then(|text| moment(&text).ok_or("zeek_bad_time"))?;
-    let mut event = Event::new(time);
-    event.add_str(Field::EventKind, kind.event_kind);
-    event.add_str(Field::EventModule, "zeek");
-    event.add_str(Field::EventDataset, kind.dataset);
-    for category in kind.categories {
-        event.add_str(Field::EventCategory, category);
-    }
-    for event_type in kind.types {
-        event.add_str(Field::EventType, event_type);
-    }
-    for (number, column) in kind.columns.iter().enumerate() {
-        if let Cell::Missing = record.cell(number) {
-            continue;
+/// Makes events of one log's records.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    pub(super) kind: &'static Kind,
+    /// What every event of the log begins with.
+    opening: Event,
+    /// Bit n is set when column n marks the log.
+    marks: u32,
+}
+
+impl Reader {
+    pub(super) fn new(kind: &'static Kind) -> Self {
+        let mut opening = Event::new(Timestamp::from_nanos(0));
+        opening.add_str(Field::EventKind, kind.event_kind);
+        opening.add_str(Field::EventModule, "zeek");
+        opening.add_str(Field::EventDataset, kind.dataset);
+        for category in kind.categories {
+            opening.add_str(Field::EventCategory, category);
         }
-        set(&mut event, record, number, column.sets);
+        for event_type in kind.types {
+            opening.add_str(Field::EventType, event_type);
+        }
+        let marks = kind.columns.iter().zip(0u32..).map(|(column, place)| {
+            let marks = kind.marks.contains(&column.name);
+            u32::from(marks).checked_shl(place).unwrap_or(0)
+        });
+        let marks = marks.fold(0, |sum, bit| sum | bit);
+        Reader { kind, opening, marks }
     }
-    (kind.complete)(&mut event, record);
-    Ok(event)
+
+    /// Whether a line that has this column is of this log.
+    #[inline]
+    pub(super) fn marks(&self, column: usize) -> bool {
+        self.marks >> (column % COLUMNS_MAX) & 1 != 0
+    }
+
+    /// Makes the event of a record, or says why there is none.
+    pub(super) fn event(&self, record: &Record<'_>) -> Result<Event, &'static str> {
+        let time = match record.cell(0) {
+            Cell::Plain(text) => moment(text).ok_or("zeek_bad_time")?,
+            _ => return Err("zeek_no_time"),
+        };
+        let mut event = Event::like(&self.opening, time);
+        for (number, (column, cell)) in self.kind.columns.iter().zip(&record.cells).enumerate() {
+            match (cell, column.sets) {
+                (Cell::Missing, _) | (_, Sets::Kept) => {}
+                (Cell::Plain(text), Sets::Text(field)) => event.add_str(field, bounded(text)),
+                (_, sets) => set(&mut event, record, number, sets),
+            }
+        }
+        (self.kind.complete)(&mut event, record);
+        Ok(event)
+    }
 }
 
 #[inline]

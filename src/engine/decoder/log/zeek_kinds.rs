@@ -51,9 +51,17 @@ const fn equal(one: &str, other: &str) -> bool {
     true
 }
 
-pub(super) const fn column(name: &'static str, sets: Sets) -> Column {
-    Column { name, sets }
+/// A column by its name and what it sets.
+macro_rules! column {
+    ($name:literal, $sets:expr) => {
+        Column {
+            name: $name,
+            quoted: $crate::engine::decoder::log::scanner::QuotedKey::new(concat!("\"", $name, "\":")),
+            sets: $sets,
+        }
+    };
 }
+pub(super) use column;
 
 /// Every log that becomes events.
 pub(super) static KINDS: &[Kind] = &[
@@ -251,45 +259,45 @@ pub(super) const OTHER_MARKS: &[&str] = &[
 macro_rules! connection_columns {
     ($($name:literal $sets:expr;)*) => {
         &[
-            column("ts", Sets::Kept),
-            column("uid", Sets::Text(Field::ZeekSessionId)),
-            column("id.orig_h", Sets::Address(Field::SourceIp)),
-            column("id.orig_p", Sets::Count(Field::SourcePort)),
-            column("id.resp_h", Sets::Address(Field::DestinationIp)),
-            column("id.resp_p", Sets::Count(Field::DestinationPort)),
-            column("community_id", Sets::Text(Field::NetworkCommunityId)),
-            $(column($name, $sets),)*
+            column!("ts", Sets::Kept),
+            column!("uid", Sets::Text(Field::ZeekSessionId)),
+            column!("id.orig_h", Sets::Address(Field::SourceIp)),
+            column!("id.orig_p", Sets::Count(Field::SourcePort)),
+            column!("id.resp_h", Sets::Address(Field::DestinationIp)),
+            column!("id.resp_p", Sets::Count(Field::DestinationPort)),
+            column!("community_id", Sets::Text(Field::NetworkCommunityId)),
+            $(column!($name, $sets),)*
         ]
     };
 }
 pub(super) use connection_columns;
 
 const CONN: &[Column] = &[
-    column("ts", Sets::Kept),
-    column("uid", Sets::Text(Field::ZeekSessionId)),
-    column("id.orig_h", Sets::Address(Field::SourceIp)),
-    column("id.orig_p", Sets::Kept),
-    column("id.resp_h", Sets::Address(Field::DestinationIp)),
-    column("id.resp_p", Sets::Kept),
-    column("proto", Sets::Lower(Field::NetworkTransport)),
-    column("service", Sets::Lower(Field::NetworkProtocol)),
-    column("duration", Sets::Kept),
-    column("orig_bytes", Sets::Kept),
-    column("resp_bytes", Sets::Kept),
-    column("conn_state", Sets::Text(Field::ZeekConnectionState)),
-    column("local_orig", Sets::Flag(Field::ZeekConnectionLocalOrig)),
-    column("local_resp", Sets::Flag(Field::ZeekConnectionLocalResp)),
-    column("missed_bytes", Sets::Count(Field::ZeekConnectionMissedBytes)),
-    column("history", Sets::Text(Field::ZeekConnectionHistory)),
-    column("orig_pkts", Sets::Count(Field::SourcePackets)),
-    column("orig_ip_bytes", Sets::Kept),
-    column("resp_pkts", Sets::Count(Field::DestinationPackets)),
-    column("resp_ip_bytes", Sets::Kept),
-    column("community_id", Sets::Text(Field::NetworkCommunityId)),
-    column("vlan", Sets::Text(Field::NetworkVlanId)),
-    column("inner_vlan", Sets::Text(Field::NetworkInnerVlanId)),
-    column("orig_l2_addr", Sets::Kept),
-    column("resp_l2_addr", Sets::Kept),
+    column!("ts", Sets::Kept),
+    column!("uid", Sets::Text(Field::ZeekSessionId)),
+    column!("id.orig_h", Sets::Address(Field::SourceIp)),
+    column!("id.orig_p", Sets::Kept),
+    column!("id.resp_h", Sets::Address(Field::DestinationIp)),
+    column!("id.resp_p", Sets::Kept),
+    column!("proto", Sets::Lower(Field::NetworkTransport)),
+    column!("service", Sets::Lower(Field::NetworkProtocol)),
+    column!("duration", Sets::Kept),
+    column!("orig_bytes", Sets::Kept),
+    column!("resp_bytes", Sets::Kept),
+    column!("conn_state", Sets::Text(Field::ZeekConnectionState)),
+    column!("local_orig", Sets::Flag(Field::ZeekConnectionLocalOrig)),
+    column!("local_resp", Sets::Flag(Field::ZeekConnectionLocalResp)),
+    column!("missed_bytes", Sets::Count(Field::ZeekConnectionMissedBytes)),
+    column!("history", Sets::Text(Field::ZeekConnectionHistory)),
+    column!("orig_pkts", Sets::Count(Field::SourcePackets)),
+    column!("orig_ip_bytes", Sets::Kept),
+    column!("resp_pkts", Sets::Count(Field::DestinationPackets)),
+    column!("resp_ip_bytes", Sets::Kept),
+    column!("community_id", Sets::Text(Field::NetworkCommunityId)),
+    column!("vlan", Sets::Text(Field::NetworkVlanId)),
+    column!("inner_vlan", Sets::Text(Field::NetworkInnerVlanId)),
+    column!("orig_l2_addr", Sets::Kept),
+    column!("resp_l2_addr", Sets::Kept),
 ];
 
 /// Bytes are those of the IP layer where the log has them, else those of the payload.
@@ -357,30 +365,30 @@ pub(super) fn add_network_type(event: &mut Event) {
 }
 
 const DNS: &[Column] = &[
-    column("ts", Sets::Kept),
-    column("uid", Sets::Text(Field::ZeekSessionId)),
-    column("id.orig_h", Sets::Address(Field::SourceIp)),
-    column("id.orig_p", Sets::Count(Field::SourcePort)),
-    column("id.resp_h", Sets::Address(Field::DestinationIp)),
-    column("id.resp_p", Sets::Count(Field::DestinationPort)),
-    column("proto", Sets::Lower(Field::NetworkTransport)),
-    column("trans_id", Sets::Text(Field::DnsId)),
-    column("rtt", Sets::Kept),
-    column("query", Sets::Kept),
-    column("qclass", Sets::Kept),
-    column("qclass_name", Sets::Kept),
-    column("qtype", Sets::Kept),
-    column("qtype_name", Sets::Kept),
-    column("rcode", Sets::Kept),
-    column("rcode_name", Sets::Kept),
-    column("AA", Sets::Kept),
-    column("TC", Sets::Kept),
-    column("RD", Sets::Kept),
-    column("RA", Sets::Kept),
-    column("answers", Sets::Items(Field::DnsAnswersData)),
-    column("TTLs", Sets::Kept),
-    column("rejected", Sets::Kept),
-    column("community_id", Sets::Text(Field::NetworkCommunityId)),
+    column!("ts", Sets::Kept),
+    column!("uid", Sets::Text(Field::ZeekSessionId)),
+    column!("id.orig_h", Sets::Address(Field::SourceIp)),
+    column!("id.orig_p", Sets::Count(Field::SourcePort)),
+    column!("id.resp_h", Sets::Address(Field::DestinationIp)),
+    column!("id.resp_p", Sets::Count(Field::DestinationPort)),
+    column!("proto", Sets::Lower(Field::NetworkTransport)),
+    column!("trans_id", Sets::Text(Field::DnsId)),
+    column!("rtt", Sets::Kept),
+    column!("query", Sets::Kept),
+    column!("qclass", Sets::Kept),
+    column!("qclass_name", Sets::Kept),
+    column!("qtype", Sets::Kept),
+    column!("qtype_name", Sets::Kept),
+    column!("rcode", Sets::Kept),
+    column!("rcode_name", Sets::Kept),
+    column!("AA", Sets::Kept),
+    column!("TC", Sets::Kept),
+    column!("RD", Sets::Kept),
+    column!("RA", Sets::Kept),
+    column!("answers", Sets::Items(Field::DnsAnswersData)),
+    column!("TTLs", Sets::Kept),
+    column!("rejected", Sets::Kept),
+    column!("community_id", Sets::Text(Field::NetworkCommunityId)),
 ];
 
 fn complete_dns(event: &mut Event, record: &Record<'_>) {

@@ -19,6 +19,9 @@ pub(super) const HTTP: &[Column] = connection_columns![
     "username" Sets::Text(Field::UserName);
     "orig_mime_types" Sets::Items(Field::HttpRequestMimeType);
     "resp_mime_types" Sets::Items(Field::HttpResponseMimeType);
+    "tags" Sets::Kept;
+    "orig_fuids" Sets::Kept;
+    "resp_fuids" Sets::Kept;
 ];
 
 pub(super) fn complete_http(event: &mut Event, record: &Record<'_>) {
@@ -197,6 +200,7 @@ pub(super) const RDP: &[Column] = connection_columns![
     "client_name" Sets::Lower(Field::SourceDomain);
     "client_build" Sets::Kept;
     "keyboard_layout" Sets::Kept;
+    "cert_count" Sets::Kept;
 ];
 
 pub(super) fn complete_rdp(event: &mut Event, _record: &Record<'_>) {

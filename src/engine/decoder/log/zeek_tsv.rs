@@ -2,8 +2,8 @@
 //! the other; a column that the header does not name is missing, one that no table knows is passed over.
 
 use super::LineDecoder;
-use super::zeek::{Cell, Record, event, kind_of_path};
-use super::zeek_kinds::Kind;
+use super::zeek::{Cell, Reader, Record, place_of_path};
+use super::zeek_kinds::KINDS;
 use crate::domain::Timestamp;
 use crate::engine::decoder::Output;
 
@@ -29,7 +29,7 @@ enum Header {
     Other,
     /// For each column of the file its place in the log's table.
     Known {
-        kind: &'static Kind,
+        reader: Box<Reader>,
         places: Vec<Option<usize>>,
     },
 }
@@ -83,7 +83,7 @@ impl ZeekTsv {
 
     fn read_fields(&self, names: &str) -> Header {
         let names: Vec<&str> = names.split(self.separator.as_str()).take(HEADER_COLUMNS_MAX).collect();
-        let Some(kind) = kind_of_path(&self.path) else {
+        let Some(kind) = place_of_path(&self.path).and_then(|place| KINDS.get(place)) else {
             return Header::Other;
         };
         let mut taken = 0u64;
@@ -98,11 +98,13 @@ impl ZeekTsv {
                 first.then_some(place)
             })
             .collect();
-        Header::Known { kind, places }
+        Header::Known {
+            reader: Box::new(Reader::new(kind)),
+            places,
+        }
     }
 
-    fn record<'a>(&self, line: &'a str, places: &[Option<usize>]) -> Result<Record<'a>, &'static str> {
-        let mut record = Record::new(Some(self.set_separator));
+    fn fill<'a>(&self, record: &mut Record<'a>, line: &'a str, places: &[Option<usize>]) -> Result<(), &'static str> {
         let mut cells = line.split(self.separator.as_str());
         for place in places {
             let cell = cells.next().ok_or("zeek_too_few_columns")?;
@@ -119,7 +121,7 @@ impl ZeekTsv {
                 },
             );
         }
-        Ok(record)
+        Ok(())
     }
 }
 
@@ -139,7 +141,11 @@ impl LineDecoder for ZeekTsv {
                 output.tally.ignore("zeek_other");
                 return;
             }
-            Header::Known { kind, places } => self.record(text, places).and_then(|record| event(kind, &record)),
+            Header::Known { reader, places } => {
+                let mut record = Record::new(Some(self.set_separator));
+                self.fill(&mut record, text, places)
+                    .and_then(|()| reader.event(&record))
+            }
         };
         match result {
             Ok(event) => {
