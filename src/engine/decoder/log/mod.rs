@@ -94,7 +94,6 @@ impl Format {
         match self {
             Format::ZeekTsv => line.starts_with(b"#fields") || line.starts_with(b"#separator"),
             Format::Json => (line.starts_with(b"{") || line.starts_with(b"@cee:")) && line.ends_with(b"}"),
-            Format::Json => line.starts_with(b"{") && line.ends_with(b"}"),
             Format::Audit => audit::is_line(line),
             Format::Syslog => syslog::is_line(line),
         }
