@@ -86,6 +86,8 @@ pub enum Measure {
     /// How many bytes the different values of a field have together: how much text was said that had not been said before
     /// in this window.
     DistinctBytes(Field),
+    /// Over how much of the window events are spread: how many slots of this length have one.
+    Spread(Duration),
     /// The share of events that the named selection of the definition's `detection` matches too.
     Ratio(String),
     /// A field's value, event by event.
@@ -108,6 +110,7 @@ impl Measure {
             Measure::Sum(_) => "sum",
             Measure::Distinct(_) => "distinct",
             Measure::DistinctBytes(_) => "distinct_bytes",
+            Measure::Spread(_) => "spread",
             Measure::Ratio(_) => "ratio",
             Measure::Value(_) => "value",
             Measure::Interval => "interval",
@@ -124,7 +127,7 @@ impl Measure {
             Measure::Sum(field) | Measure::DistinctBytes(field) | Measure::Value(field) | Measure::Network(field) => {
                 std::slice::from_ref(field)
             }
-            Measure::Count | Measure::Ratio(_) | Measure::Interval | Measure::TimeOfWeek => &[],
+            Measure::Count | Measure::Spread(_) | Measure::Ratio(_) | Measure::Interval | Measure::TimeOfWeek => &[],
         }
     }
 
@@ -132,7 +135,11 @@ impl Measure {
     pub const fn grows(&self) -> bool {
         matches!(
             self,
-            Measure::Count | Measure::Sum(_) | Measure::Distinct(_) | Measure::DistinctBytes(_)
+            Measure::Count
+                | Measure::Sum(_)
+                | Measure::Distinct(_)
+                | Measure::DistinctBytes(_)
+                | Measure::Spread(_)
         )
     }
 
@@ -143,6 +150,7 @@ impl Measure {
             Measure::Sum(_) => "the summed field's unit",
             Measure::Distinct(_) => "different values",
             Measure::DistinctBytes(_) => "bytes of different values",
+            Measure::Spread(_) => "slots of time with an event",
             Measure::Ratio(_) => "hits",
             Measure::Value(_) => "the field's unit",
             Measure::Interval => "gaps",

@@ -331,6 +331,10 @@ fn measured(watched: &Watched, stamped: &Stamped) -> Option<(u64, f64)> {
             let destination = event.get(Field::DestinationIp).map_or(0, |value| hash_value(value, &mut bytes));
             Some((destination, 1.0))
         }
+        Watched::Spread(slot) => {
+            let slot = event.time().slot(*slot);
+            Some((hash_value(Value::I64(slot), &mut bytes), 1.0))
+        }
         Watched::Sum(field) | Watched::Value(field) => Some((0, event.number(*field)?.max(0.0))),
         Watched::Distinct(fields) | Watched::Category(fields) => {
             let hash = match fields.as_slice() {

@@ -18,7 +18,7 @@ pub const EPOCH_SECONDS: i64 = 3600;
 /// Groups of entities that share a prior: internal or not an address, and external.
 pub const GROUPS: usize = 2;
 /// Epochs after which older votes no longer count: votes live for one to two such spans.
-const MEMORY_EPOCHS: i64 = 7 * 24;
+const MEMORY_EPOCHS: i64 = 28 * 24;
 /// Judgements a day that a detector is believed to make before it has been seen at work, and how many epochs this
 /// belief is worth.
 const JUDGEMENTS_PER_DAY: f64 = 1000.0;
@@ -211,8 +211,8 @@ pub struct Held {
     span: i64,
     epochs: f64,
     judgements: Vec<f64>,
-    /// Forgotten sum over epochs of the entities that each detector judged.
-    entities: Vec<f64>,
+    /// Forgotten sums over epochs of the entities that each detector judged, and of the epochs in which it judged any.
+    entities: Vec<(f64, f64)>,
 }
 
 impl Population {
@@ -234,7 +234,7 @@ impl Population {
             span: i64::MIN,
             epochs: 0.0,
             judgements: vec![0.0; definitions.len()],
-            entities: vec![0.0; definitions.len()],
+            entities: vec![(0.0, 0.0); definitions.len()],
         };
         let mut population = Population {
             detector_of_plan,
@@ -292,8 +292,10 @@ impl Population {
         self.held.recent.merge(summary);
         // Half of what was counted is forgotten after about a week.
         self.held.epochs = self.held.epochs * 0.996 + 1.0;
-        for held in self.held.judgements.iter_mut().chain(&mut self.held.entities) {
-            *held *= 0.996;
+        for (judgements, (entities, epochs)) in self.held.judgements.iter_mut().zip(&mut self.held.entities) {
+            *judgements *= 0.996;
+            *entities *= 0.996;
+            *epochs *= 0.996;
         }
         let mut entities = vec![0u64; self.detectors];
         for (plan, judgements) in summary.judgements.iter().enumerate() {
@@ -302,8 +304,9 @@ impl Population {
             let judged = summary.closed[plan].iter().map(|count| u64::from(*count)).sum();
             entities[detector] = entities[detector].max(judged);
         }
-        for (held, entities) in self.held.entities.iter_mut().zip(entities) {
+        for ((held, epochs), entities) in self.held.entities.iter_mut().zip(entities) {
             *held += entities as f64;
+            *epochs += f64::from(u8::from(entities > 0));
         }
         let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0)));
         self.pending.push_back((epoch, version));
@@ -359,9 +362,9 @@ impl Population {
             .judgements
             .iter()
             .zip(&self.held.entities)
-            .map(|(judged, entities)| {
+            .map(|(judged, (entities, active))| {
                 let expected = ((judged + prior) / epochs * 24.0).max(1.0);
-                let entities = (entities + JUDGEMENTS_WEIGHT) / epochs;
+                let entities = (entities + JUDGEMENTS_WEIGHT) / (active + JUDGEMENTS_WEIGHT);
                 let bar = (expected / share.min(entities / DAYS_FOR_ONE_MISTAKE)).log10();
                 (bar.max(super::triage::FORMING_SURPRISE) * 1e6).round() / 1e6
             })

@@ -32,6 +32,8 @@ pub enum Watched {
     Distinct(Vec<Field>),
     /// The length of different texts.
     DistinctBytes(Field),
+    /// Slots of time with an event.
+    Spread(Duration),
     /// A field's number, one by one.
     Value(Field),
     /// The gap since the last one.
@@ -146,6 +148,7 @@ impl Program {
                 Measure::Sum(field) => Watched::Sum(*field),
                 Measure::Distinct(fields) => Watched::Distinct(fields.clone()),
                 Measure::DistinctBytes(field) => Watched::DistinctBytes(*field),
+                Measure::Spread(slot) => Watched::Spread(*slot),
                 Measure::Value(field) => Watched::Value(*field),
                 Measure::Interval => Watched::Gap,
                 Measure::Category(fields) => Watched::Category(fields.clone()),

@@ -134,6 +134,7 @@ fn names(fields: &[Field]) -> String {
 fn measure(measure: &Measure) -> String {
     match measure {
         Measure::Ratio(hits) => format!("ratio of {hits}"),
+        Measure::Spread(slot) => format!("spread over slots of {slot}"),
         measure if measure.fields().is_empty() => measure.word().to_owned(),
         measure => format!("{} of {}", measure.word(), names(measure.fields())),
     }

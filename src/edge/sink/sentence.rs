@@ -64,6 +64,13 @@ fn about(finding: &Finding, definition: &Definition) -> String {
         Measure::DistinctBytes(field) => {
             format!("{} of new {} in {span}; {}", amount(finding.seen), field.name(), usual(" B"))
         }
+        Measure::Spread(slot) => format!(
+            "events in {} different slots of {} within {span}; {} ({})",
+            whole(finding.seen),
+            window_text(*slot),
+            usual(""),
+            definition.title
+        ),
         Measure::Ratio(_) => format!(
             "{} hits in {span}, a share far above the usual {:.1} % ({})",
             whole(finding.seen),

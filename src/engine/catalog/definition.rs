@@ -299,10 +299,11 @@ impl Reader<'_> {
 
     fn measure(&mut self) -> Option<Measure> {
         const PLAIN: [&str; 3] = ["count", "interval", "time_of_week"];
-        const WITH: [&str; 7] = [
+        const WITH: [&str; 8] = [
             "sum",
             "distinct",
             "distinct_bytes",
+            "spread",
             "ratio",
             "value",
             "category",
@@ -317,7 +318,11 @@ impl Reader<'_> {
                 "interval" => Some(Measure::Interval),
                 "time_of_week" => Some(Measure::TimeOfWeek),
                 word if WITH.contains(&word) => {
-                    let of = if word == "ratio" { "a selection" } else { "a field" };
+                    let of = match word {
+                        "ratio" => "a selection",
+                        "spread" => "a length of time",
+                        _ => "a field",
+                    };
                     let message = format!("`{word}` needs {of}: `{{ {word}: ... }}`");
                     self.mistakes.push(place.mistake(message));
                     None
@@ -343,6 +348,13 @@ impl Reader<'_> {
             "value" => self.field(of, &[FieldKind::Long, FieldKind::Float]).map(Measure::Value),
             "distinct_bytes" => self.field(of, &[FieldKind::Keyword]).map(Measure::DistinctBytes),
             "network" => self.field(of, &[FieldKind::Ip]).map(Measure::Network),
+            "spread" => match of.value().as_str().and_then(Duration::parse).filter(|slot| slot.nanos() > 0) {
+                Some(slot) => Some(Measure::Spread(slot)),
+                None => {
+                    self.mistakes.push(of.mistake("must be a length of time, such as `10m`"));
+                    None
+                }
+            },
             "ratio" => match of.value().as_str() {
                 Some(name) => Some(Measure::Ratio(name.to_owned())),
                 None => {

@@ -28,6 +28,7 @@ files! {
     "server_error_ratio"
     "source_login_failures"
     "source_password_spray"
+    "source_persistent_login_failures"
     "user_file_deletes_or_renames"
     "user_file_reads"
     "user_host_fan_out"

@@ -55,7 +55,7 @@ fn kind(place: &Place<'_>, measure: &Measure, mistakes: &mut Vec<Mistake>) -> Op
     };
     let fitting: &[BaselineKind] = match measure {
         Measure::Count => &[BaselineKind::Count],
-        Measure::Distinct(_) => &[BaselineKind::Distinct],
+        Measure::Distinct(_) | Measure::Spread(_) => &[BaselineKind::Distinct],
         Measure::Sum(_) => &[BaselineKind::Magnitude],
         Measure::DistinctBytes(_) => &[BaselineKind::Distinct, BaselineKind::Magnitude],
         Measure::Value(_) => &[BaselineKind::Magnitude, BaselineKind::Quantile],

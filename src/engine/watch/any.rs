@@ -28,7 +28,7 @@ impl Watch {
     /// A watch for what is measured and believed, whose first window holds `time`.
     pub fn new(watched: &Watched, plan: &Plan, belief: &Belief, time: Timestamp) -> Watch {
         let kept = match watched {
-            Watched::Distinct(_) => Kept::Distinct,
+            Watched::Distinct(_) | Watched::Spread(_) => Kept::Distinct,
             Watched::DistinctBytes(_) => Kept::Weight,
             Watched::Value(_) => Kept::Greatest,
             _ => Kept::Number,
