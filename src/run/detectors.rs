@@ -229,7 +229,7 @@ mod tests {
         let mut out = Vec::new();
         list(&catalog(), &mut out).expect("written");
         let text = String::from_utf8(out).expect("text");
-        assert_eq!(text.lines().count(), 23);
+        assert_eq!(text.lines().count(), 24);
         let line = text
             .lines()
             .find(|line| line.starts_with("source_login_failures"))
