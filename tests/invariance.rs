@@ -87,8 +87,9 @@ fn inputs() -> Vec<Vec<Event>> {
 fn shuffle(events: &mut [Event], numbers: &mut Numbers) {
     let mut from = 0;
     while from < events.len() {
-        let bound = events[from].time().plus(DISORDER_MAX);
-        let length = events[from..].iter().take_while(|event| event.time() < bound).count();
+        let first = events[from].time();
+        let near = |event: &&Event| event.time() >= first && event.time() < first.plus(DISORDER_MAX);
+        let length = events[from..].iter().take_while(near).count();
         for place in (1..length).rev() {
             events.swap(from + place, from + numbers.below(place as u64 + 1) as usize);
         }
