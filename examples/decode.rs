@@ -62,6 +62,7 @@ fn decode(path: &str, is_quiet: bool, writer: &mut impl Write) -> Result<()> {
         "ignored": output.tally.ignored,
         "refused": output.tally.refused,
         "counters": format!("{:?}", decoder.counters()),
+        "application_refused": decoder.application_refusals(),
         "seconds": began.elapsed().as_secs_f64(),
     });
     writeln!(writer, "{account}")?;

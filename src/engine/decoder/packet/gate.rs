@@ -1,8 +1,8 @@
 //! Frames whose time jumps wait until others agree with it.
 //!
 //! One frame from 1970 or 2099 must neither end all flows nor stop time for those that follow. A frame that lies more
-//! than a day ahead of the input's time or more than an hour behind it, and the first of an input, is kept aside; a few
-//! that agree with one another are taken as they are, and one that nothing confirms is refused.
+//! than a day ahead of the input's time or more than an hour behind it, and the first of an input, is kept aside; it is
+//! taken as it is with the next that agrees with it, and refused when nothing confirms it.
 
 use super::link::LinkType;
 
@@ -10,7 +10,7 @@ const HOUR_NANOS: i64 = 3_600_000_000_000;
 const AHEAD_MAX_NANOS: i64 = 24 * HOUR_NANOS;
 const BEHIND_MAX_NANOS: i64 = HOUR_NANOS;
 /// How many frames must agree.
-const AGREED: usize = 3;
+const AGREED: usize = 2;
 
 /// A frame kept aside.
 #[derive(Debug)]
@@ -146,6 +146,7 @@ mod tests {
         check(&[5, 5, 5, 900, 900, 901, 902], &[5, 5, 5, 900, 900, 901, 902], 0);
         check(&[900, 900, 900, 5, 5, 5], &[900, 900, 900, 5, 5, 5], 0);
         check(&[5, 5, 5, 9000], &[5, 5, 5], 1);
+        check(&[5, 9000, 9001, 9001], &[9000, 9001, 9001], 1);
         check(&[5, 5, 5, 28, 50], &[5, 5, 5, 28, 50], 0);
     }
 }

@@ -11,7 +11,7 @@ use super::transport::protocol;
 use crate::domain::{Event, Timestamp};
 use crate::engine::decoder::Output;
 use crate::engine::decoder::application::{
-    Opening, Piece, Protocol, Side, Stream, Transport, dhcp, dns, recognise, ssh, tls,
+    Opening, Piece, Protocol, Side, Stream, Transport, dhcp, dns, http, recognise, ssh, tls,
 };
 use std::collections::BTreeMap;
 
@@ -50,6 +50,8 @@ struct Beginning {
     originator: FirstBytes,
     responder: FirstBytes,
     asks: u8,
+    /// Whether another protocol has opened this as a tunnel, so that the connection's own beginning is past.
+    is_inside: bool,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +76,7 @@ struct Talk {
 enum Parser {
     Dns(dns::Conversation),
     Dhcp,
+    Http(Box<http::Conversation>),
     Ssh(ssh::Banners),
     Tls(Box<tls::Handshake>),
 }
@@ -152,7 +155,7 @@ impl Inspector {
                 if header.has(flag::ACK) && talk.held_bytes > 0 {
                     self.acknowledge(flow, &mut talk, said, header.acknowledged, output);
                 }
-                self.settle(flow, number, talk, said.time, output)
+                self.settle(flow, talk, said.time, output)
             }
         };
         flow.inspection = inspection;
@@ -210,12 +213,12 @@ impl Inspector {
                 .datagram(side_of(said.sender), said.payload)
                 .err()
                 .map(|refusal| refusal.reason()),
-            Parser::Ssh(_) => None,
+            Parser::Http(_) | Parser::Ssh(_) => None,
         };
         if let Some(reason) = refused {
             *self.refused.entry(reason).or_default() += 1;
         }
-        inspection.stage = self.settle(flow, number, talk, said.time, output);
+        inspection.stage = self.settle(flow, talk, said.time, output);
         flow.inspection = inspection;
         self.arm(flow, number);
     }
@@ -235,6 +238,10 @@ impl Inspector {
                 conversation.finish(time, |exchange| tell_dns(flow, &exchange, output));
             }
             Parser::Dhcp => {}
+            Parser::Http(conversation) => {
+                let time = Timestamp::from_nanos(time);
+                conversation.finish(time, |transaction| tell_http(flow, &transaction, output));
+            }
             Parser::Ssh(banners) => {
                 if banners.client.is_some() || banners.server.is_some() {
                     push(flow, talk.began, time, output, |event| banners.describe(event));
@@ -309,7 +316,7 @@ impl Inspector {
         let room = OPENING_BYTES_MAX.saturating_sub(own.bytes.len());
         let is_first = own.bytes.is_empty();
         let is_next = own.sequence.wrapping_add(own.bytes.len() as u32) == sequence;
-        *found = if is_first {
+        let told = if is_first {
             recognise(&opening(flow, said.sender, said.payload, &other.bytes))
         } else if is_next && room > 0 {
             let mut joined = own.bytes.clone();
@@ -318,7 +325,7 @@ impl Inspector {
         } else {
             None
         };
-        let Some(found) = *found else {
+        let Some(told) = told else {
             beginning.asks += 1;
             if is_first {
                 own.sequence = sequence;
@@ -333,13 +340,17 @@ impl Inspector {
                 Stage::Opening(beginning)
             };
         };
-        let Some(mut talk) = talk_of(found, said.time) else {
+        *found = Some(told);
+        let Some(mut talk) = talk_of(told, said.time) else {
             return Stage::Over;
         };
         for (stream, sender) in [
             (&mut talk.originator, Sender::Originator),
             (&mut talk.responder, Sender::Responder),
         ] {
+            if beginning.is_inside {
+                continue;
+            }
             if let Some(first) = flow.connection.first_payload_sequence(sender) {
                 stream.begin(first);
             }
@@ -356,11 +367,7 @@ impl Inspector {
             self.feed(flow, &mut talk, before, first.sequence, output);
         }
         self.feed(flow, &mut talk, said, sequence, output);
-        if talk.parser.is_over() {
-            self.conclude(flow, &mut talk, said.time, output);
-            return Stage::Over;
-        }
-        Stage::Talk(Box::new(talk))
+        self.settle(flow, Box::new(talk), said.time, output)
     }
 
     /// Gives a segment to its stream, and what is in order then to the parser.
@@ -384,8 +391,10 @@ impl Inspector {
                 is_refused = true;
             }
         });
-        if is_refused {
-            stream.stop();
+        match parser {
+            Parser::Http(conversation) => stream.skip(conversation.skip_bytes(side)),
+            _ if is_refused => stream.stop(),
+            _ => {}
         }
         self.account_held(flow, talk, said.time, output);
     }
@@ -445,12 +454,20 @@ impl Inspector {
     }
 
     /// Ends a talk that has said everything that is read of it.
-    fn settle(&mut self, flow: &Flow, _number: u32, mut talk: Box<Talk>, time: i64, output: &mut Output) -> Stage {
+    fn settle(&mut self, flow: &Flow, mut talk: Box<Talk>, time: i64, output: &mut Output) -> Stage {
         if !talk.parser.is_over() {
             return Stage::Talk(talk);
         }
         self.conclude(flow, &mut talk, time, output);
-        Stage::Over
+        match &talk.parser {
+            // What a proxy has connected to is looked at anew.
+            Parser::Http(conversation) if conversation.switch() == Some(&http::Switch::Tunnel) => {
+                let mut beginning = Box::<Beginning>::default();
+                beginning.is_inside = true;
+                Stage::Opening(beginning)
+            }
+            _ => Stage::Over,
+        }
     }
 
     fn conclude(&mut self, flow: &Flow, talk: &mut Talk, time: i64, output: &mut Output) {
@@ -474,6 +491,7 @@ impl Parser {
         match self {
             Parser::Ssh(banners) => banners.is_over(),
             Parser::Tls(handshake) => handshake.is_over(),
+            Parser::Http(conversation) => conversation.switch().is_some(),
             Parser::Dns(_) | Parser::Dhcp => false,
         }
     }
@@ -494,6 +512,12 @@ impl Parser {
                 })
                 .err()
                 .map(|refusal| refusal.reason()),
+            Parser::Http(conversation) => conversation
+                .piece(side, piece, Timestamp::from_nanos(time), |transaction| {
+                    tell_http(flow, &transaction, output);
+                })
+                .err()
+                .map(|refusal| refusal.reason()),
             Parser::Tls(handshake) => handshake.piece(side, piece).err().map(|refusal| refusal.reason()),
             Parser::Ssh(banners) => banners.piece(side, piece).err().map(|refusal| refusal.reason()),
             Parser::Dhcp => None,
@@ -506,6 +530,7 @@ fn talk_of(found: Protocol, time: i64) -> Option<Talk> {
     let parser = match found {
         Protocol::Dns => Parser::Dns(dns::Conversation::new()),
         Protocol::Dhcp => Parser::Dhcp,
+        Protocol::Http => Parser::Http(Box::new(http::Conversation::new())),
         Protocol::Ssh => Parser::Ssh(ssh::Banners::new()),
         Protocol::Tls | Protocol::Dtls => Parser::Tls(Box::new(tls::Handshake::new())),
         _ => return None,
@@ -555,6 +580,16 @@ fn tell_dns(flow: &Flow, exchange: &dns::Exchange<'_>, output: &mut Output) {
     let end = exchange.end.nanos();
     let began = exchange.asked.map_or(end, Timestamp::nanos);
     push(flow, began, end, output, |event| exchange.describe(event));
+}
+
+fn tell_http(flow: &Flow, transaction: &http::Transaction, output: &mut Output) {
+    push(
+        flow,
+        transaction.start.nanos(),
+        transaction.end.nanos(),
+        output,
+        |event| transaction.describe(event),
+    );
 }
 
 /// Emits an event of something that was said in a flow.

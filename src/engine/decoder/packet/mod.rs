@@ -20,6 +20,8 @@ mod gate;
 mod inspect;
 mod link;
 mod table;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 pub use link::LinkType;
