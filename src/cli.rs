@@ -85,6 +85,9 @@ struct ReplayArguments {
     /// Time zone of log lines without one, such as Europe/Berlin [default: UTC]
     #[arg(long)]
     timezone: Option<String>,
+    /// Begin with what was learned in this folder, and keep there what is learned
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Write the summary as JSON
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
@@ -186,6 +189,7 @@ fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
         budget: if arguments.no_budget { Budget::Unlimited } else { Budget::AlertsPerDay(alerts_per_day) },
         year: arguments.year,
         line_zone,
+        state: arguments.state,
         summary: arguments.summary,
         quiet: arguments.quiet,
     })

@@ -76,6 +76,7 @@ fn alerts(inputs: &[PathBuf], threads: usize) -> (Vec<Value>, String) {
         budget: Budget::AlertsPerDay(20.0),
         year: Some(2026),
         line_zone: None,
+        state: None,
         summary: None,
         quiet: true,
     };

@@ -126,6 +126,8 @@ struct Manner {
     partitions: usize,
     watermark_seed: Option<u64>,
     entities_max: Option<u32>,
+    /// Saved and restored into a new engine at these shares of the way, in percent.
+    restarts: &'static [usize],
 }
 
 fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
@@ -134,10 +136,20 @@ fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
         entities_per_key_group_max,
     });
     let program = Program::new(&catalog, Networks::default(), bounds).expect("not too many detectors");
-    let mut engine = Engine::new(program, Budget::AlertsPerDay(20.0), manner.partitions.max(1), jiff::tz::TimeZone::UTC);
+    let begin = || {
+        let partitions = manner.partitions.max(1);
+        Engine::new(program.clone(), Budget::AlertsPerDay(20.0), partitions, jiff::tz::TimeZone::UTC)
+    };
+    let mut engine = begin();
     let mut numbers = manner.watermark_seed.map(Numbers);
     let mut alerts = Vec::new();
-    for stamped in events {
+    let restarts: Vec<_> = manner.restarts.iter().map(|percent| events.len() * percent / 100).collect();
+    for (place, stamped) in events.into_iter().enumerate() {
+        if restarts.contains(&place) {
+            let bytes = engine.save(&mut alerts).expect("state is written");
+            engine = begin();
+            engine.restore(&bytes).expect("state is read");
+        }
         if let Some(numbers) = &mut numbers
             && numbers.below(50) == 0
         {
@@ -172,6 +184,31 @@ fn partitions_watermarks_and_shuffles_change_nothing() {
         let manner = Manner { partitions: 2, ..Manner::default() };
         assert_eq!(plain, alerts(merged(inputs(), Some(seed)), manner), "shuffle of seed {seed}");
     }
+}
+
+#[test]
+fn saving_and_restoring_anywhere_changes_nothing() {
+    let manner = Manner { partitions: 4, ..Manner::default() };
+    let plain = alerts(merged(inputs(), None), manner);
+    for restarts in [&[1, 50][..], &[17, 34, 66, 67], &[68, 69, 99]] {
+        let other = alerts(merged(inputs(), None), Manner { restarts, ..manner });
+        assert_eq!(plain, other, "restarted at {restarts:?} %");
+    }
+}
+
+#[test]
+fn state_that_cannot_be_used_is_refused_whole() {
+    let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
+    let program = Program::new(&catalog, Networks::default(), EngineBounds::default()).expect("not too many detectors");
+    let begin = |partitions| {
+        Engine::new(program.clone(), Budget::AlertsPerDay(20.0), partitions, jiff::tz::TimeZone::UTC)
+    };
+    let bytes = begin(2).save(&mut Vec::new()).expect("state is written");
+    assert!(begin(2).restore(&bytes).is_ok());
+    assert!(begin(3).restore(&bytes).is_err());
+    assert!(begin(2).restore(&bytes[..1]).is_err());
+    assert!(begin(2).restore(&bytes[..bytes.len() / 2]).is_err());
+    assert!(begin(2).restore(&[9, 9, 9]).is_err());
 }
 
 #[test]

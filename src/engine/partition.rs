@@ -7,9 +7,10 @@
 use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
 use super::order::Stamped;
-use super::table::{Bounds, Found, Row, Table};
+use super::table::{Bounds, Found, Row, SavedTable, Table};
 use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
 use crate::domain::{Duration, Entity, EntityHash, EntityValue, Field, Finding, Timestamp, Value, hash_value};
+use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
@@ -50,7 +51,7 @@ pub struct Batch {
 }
 
 /// A moment at which a watch wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Wake {
     at: Timestamp,
     kind: u8,
@@ -61,7 +62,7 @@ struct Wake {
 }
 
 /// A watch that has not yet had a say in what is usual.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Newborn {
     kind: u8,
     plan: u16,
@@ -309,15 +310,50 @@ impl Partition {
         }
     }
 
-    /// Every entity's rows, by kind, for a snapshot.
-    pub fn tables(&self) -> &[Table] {
-        &self.tables
+    /// What outlives a process.
+    pub(super) fn save(&self) -> SavedPartition {
+        let mut wakes: Vec<Wake> = self.wakes.iter().map(|Reverse(wake)| *wake).collect();
+        wakes.sort_unstable();
+        SavedPartition {
+            tables: self.tables.iter().map(Table::save).collect(),
+            wakes,
+            newborn: self.newborn.clone(),
+            summary: self.summary.clone(),
+            swept_day: self.swept_day,
+            judgements: self.judgements,
+        }
     }
 
-    /// The tables, to put saved rows back.
-    pub fn tables_mut(&mut self) -> &mut [Table] {
-        &mut self.tables
+    /// The partition that was saved. Nothing when it contradicts itself.
+    pub(super) fn restore(saved: SavedPartition, program: &Program) -> Option<Partition> {
+        let tables: Option<Vec<Table>> = saved.tables.into_iter().map(Table::restore).collect();
+        let tables = tables.filter(|tables| tables.len() == program.kinds.len())?;
+        let plans = program.plans.len();
+        let known = |kind: u8, plan: u16| usize::from(kind) < program.kinds.len() && usize::from(plan) < plans;
+        let good = saved.wakes.iter().all(|wake| known(wake.kind, wake.plan))
+            && saved.newborn.iter().all(|newborn| known(newborn.kind, newborn.plan))
+            && tables.iter().flat_map(Table::rows).flat_map(|row| &row.watches).all(|(plan, _)| usize::from(*plan) < plans)
+            && saved.summary.votes.len() == plans;
+        good.then(|| Partition {
+            tables,
+            wakes: saved.wakes.into_iter().map(Reverse).collect(),
+            newborn: saved.newborn,
+            summary: saved.summary,
+            swept_day: saved.swept_day,
+            judgements: saved.judgements,
+        })
     }
+}
+
+/// A partition as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedPartition {
+    tables: Vec<SavedTable>,
+    wakes: Vec<Wake>,
+    newborn: Vec<Newborn>,
+    summary: EpochSummary,
+    swept_day: i64,
+    judgements: u64,
 }
 
 /// What a detector measures of an event: the hash of the watched value and the watched number. Nothing when the event

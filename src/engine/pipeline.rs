@@ -5,6 +5,7 @@ use super::order::Stamped;
 use super::partition::{Batch, Partition, Visit};
 use super::population::{Population, epoch_of};
 use super::program::Program;
+use super::snapshot::{self, Saved, SnapshotProblem};
 use super::triage::{Budget, Counters, Desk, Triage};
 use crate::domain::{Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity};
 use std::collections::HashMap;
@@ -128,6 +129,61 @@ impl Engine {
             finding.at = finding.at.min(self.now);
         }
         self.tell(Timestamp::MAX, alerts);
+    }
+
+    /// Ends a run whose state is kept: what is open stays open.
+    pub fn save(&mut self, alerts: &mut Vec<Alert>) -> Result<Vec<u8>, SnapshotProblem> {
+        self.run_batch(alerts);
+        let mut leases: Vec<_> = self.leases.iter().map(|(address, machine)| (*address, *machine)).collect();
+        leases.sort_unstable();
+        snapshot::write(&Saved {
+            plans: snapshot::plan_names(&self.program.definitions),
+            epoch: self.epoch,
+            now: self.now,
+            last_event: self.last_event,
+            epoch_events: self.epoch_events,
+            leases,
+            findings: self.findings.clone(),
+            partitions: self.partitions.iter().map(Partition::save).collect(),
+            population: self.population.save(),
+            triage: self.triage.clone(),
+        })
+    }
+
+    /// Takes up what an earlier run has saved. To be called before the first event.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), SnapshotProblem> {
+        let saved = snapshot::read(bytes)?;
+        let plans = snapshot::plan_names(&self.program.definitions);
+        if saved.plans != plans {
+            let other = saved.plans.iter().find(|plan| !plans.contains(plan));
+            let missing = plans.iter().find(|plan| !saved.plans.contains(plan));
+            let what = other.or(missing).map_or_else(|| "their order".to_owned(), Clone::clone);
+            return Err(SnapshotProblem::OtherDetectors { what });
+        }
+        if saved.partitions.len() != self.partitions.len() {
+            return Err(SnapshotProblem::OtherPartitions {
+                found: saved.partitions.len(),
+                wanted: self.partitions.len(),
+            });
+        }
+        let corrupt = |what: &str| SnapshotProblem::Corrupt { reason: format!("{what} contradict themselves") };
+        let program = &self.program;
+        let partitions: Option<Vec<_>> =
+            saved.partitions.into_iter().map(|partition| Partition::restore(partition, program)).collect();
+        self.partitions = partitions.ok_or_else(|| corrupt("entities"))?;
+        if !self.population.restore(saved.population) {
+            return Err(corrupt("priors"));
+        }
+        let budget = self.triage.budget();
+        self.triage = saved.triage;
+        self.triage.set_budget(budget);
+        self.epoch = saved.epoch;
+        self.now = saved.now;
+        self.last_event = saved.last_event;
+        self.epoch_events = saved.epoch_events;
+        self.leases = saved.leases.into_iter().collect();
+        self.findings = saved.findings;
+        Ok(())
     }
 
     /// Engine time goes on to `time`, over the ends of epochs.

@@ -200,12 +200,22 @@ pub struct Population {
     budget: Budget,
     held: Held,
     current: Arc<Version>,
-    pending: VecDeque<(i64, Arc<Version>)>,
+    /// What the current version was made of.
+    current_held: Held,
+    pending: VecDeque<(i64, Arc<Version>, Held)>,
 }
 
-/// The part of the population that outlives a process.
+/// The population as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedPopulation {
+    held: Held,
+    current: (u64, Held),
+    pending: Vec<(i64, Held)>,
+}
+
+/// The votes of the last weeks, and how much was judged.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Held {
+struct Held {
     recent: EpochSummary,
     earlier: EpochSummary,
     span: i64,
@@ -240,6 +250,7 @@ impl Population {
             detector_of_plan,
             detectors: definitions.len(),
             budget,
+            current_held: held.clone(),
             held,
             current: Arc::new(Version {
                 number: 0,
@@ -249,7 +260,7 @@ impl Population {
             pending: VecDeque::new(),
             own,
         };
-        population.current = Arc::new(population.version(0));
+        population.current = Arc::new(population.version(0, &population.held));
         population
     }
 
@@ -263,17 +274,39 @@ impl Population {
         &self.current
     }
 
-    /// The part that outlives a process.
-    pub fn held(&self) -> &Held {
-        &self.held
+    /// What outlives a process.
+    pub(super) fn save(&self) -> SavedPopulation {
+        SavedPopulation {
+            held: self.held.clone(),
+            current: (self.current.number, self.current_held.clone()),
+            pending: self.pending.iter().map(|(epoch, _, held)| (*epoch, held.clone())).collect(),
+        }
     }
 
-    /// Takes up what an earlier process held, when it is about the same plans.
-    pub fn resume(&mut self, held: Held) {
-        if held.recent.votes.len() == self.own.len() && held.judgements.len() == self.detectors {
-            self.held = held;
-            self.current = Arc::new(self.version(u64::try_from(self.held.span).unwrap_or(0)));
+    /// Takes up what was saved. Gives whether it is about the same plans.
+    pub(super) fn restore(&mut self, saved: SavedPopulation) -> bool {
+        let fits = |held: &Held| {
+            held.recent.votes.len() == self.own.len()
+                && held.earlier.votes.len() == self.own.len()
+                && held.judgements.len() == self.detectors
+                && held.entities.len() == self.detectors
+        };
+        if !fits(&saved.held) || !fits(&saved.current.1) || !saved.pending.iter().all(|(_, held)| fits(held)) {
+            return false;
         }
+        let (number, current_held) = saved.current;
+        self.current = Arc::new(self.version(number, &current_held));
+        self.current_held = current_held;
+        self.pending = saved
+            .pending
+            .into_iter()
+            .map(|(epoch, held)| {
+                let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0), &held));
+                (epoch, version, held)
+            })
+            .collect();
+        self.held = saved.held;
+        true
     }
 
     /// An epoch has ended with this summary of all partitions.
@@ -308,8 +341,8 @@ impl Population {
             *held += entities as f64;
             *epochs += f64::from(u8::from(entities > 0));
         }
-        let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0)));
-        self.pending.push_back((epoch, version));
+        let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0), &self.held));
+        self.pending.push_back((epoch, version, self.held.clone()));
     }
 
     /// An epoch begins: what was taught up to two epochs ago judges from now on.
@@ -317,10 +350,11 @@ impl Population {
         while self
             .pending
             .front()
-            .is_some_and(|(taught, _)| *taught <= epoch.saturating_sub(2))
+            .is_some_and(|(taught, _, _)| *taught <= epoch.saturating_sub(2))
         {
-            if let Some((_, version)) = self.pending.pop_front() {
+            if let Some((_, version, held)) = self.pending.pop_front() {
                 self.current = version;
+                self.current_held = held;
             }
         }
     }
@@ -330,11 +364,11 @@ impl Population {
         self.pending.is_empty()
     }
 
-    fn version(&self, number: u64) -> Version {
+    fn version(&self, number: u64, held: &Held) -> Version {
         let beliefs = self
             .own
             .iter()
-            .zip(self.held.recent.votes.iter().zip(&self.held.earlier.votes))
+            .zip(held.recent.votes.iter().zip(&held.earlier.votes))
             .map(|(own, (recent, earlier))| {
                 std::array::from_fn(|group| {
                     let mut votes = recent[group].clone();
@@ -346,22 +380,21 @@ impl Population {
         Version {
             number,
             beliefs,
-            bars: self.bars(),
+            bars: self.bars(held),
         }
     }
 
     /// A detector's bar: its share of the budget over the judgements expected in a day.
-    fn bars(&self) -> Vec<f64> {
+    fn bars(&self, held: &Held) -> Vec<f64> {
         let Budget::AlertsPerDay(alerts) = self.budget else {
             return vec![super::triage::FORMING_SURPRISE; self.detectors];
         };
         let prior = JUDGEMENTS_PER_DAY / 24.0 * JUDGEMENTS_WEIGHT;
-        let epochs = self.held.epochs + JUDGEMENTS_WEIGHT;
+        let epochs = held.epochs + JUDGEMENTS_WEIGHT;
         let share = alerts.max(0.01) / self.detectors as f64;
-        self.held
-            .judgements
+        held.judgements
             .iter()
-            .zip(&self.held.entities)
+            .zip(&held.entities)
             .map(|(judged, (entities, active))| {
                 let expected = ((judged + prior) / epochs * 24.0).max(1.0);
                 let entities = (entities + JUDGEMENTS_WEIGHT) / (active + JUDGEMENTS_WEIGHT);

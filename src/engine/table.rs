@@ -44,6 +44,16 @@ pub struct Table {
     shared_visits: u64,
 }
 
+/// A table as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedTable {
+    rows: Vec<Option<Row>>,
+    free: Vec<u32>,
+    contacts: Vec<(u16, Vec<u8>)>,
+    contacts_day: i64,
+    shared_visits: u64,
+}
+
 /// What an entity's visit finds.
 pub enum Found {
     /// The row of this number.
@@ -133,12 +143,40 @@ impl Table {
         self.rows.iter().flatten()
     }
 
-    /// Puts back a row that was saved.
-    pub fn restore(&mut self, row: Row) {
-        if !row.shared {
-            self.counts[row.hash.key_group()] += 1;
+    /// What outlives a process.
+    pub(super) fn save(&self) -> SavedTable {
+        let contacts = self.contacts.iter().enumerate();
+        SavedTable {
+            rows: self.rows.clone(),
+            free: self.free.clone(),
+            contacts: contacts.filter_map(|(group, cells)| Some((group as u16, cells.as_ref()?.to_vec()))).collect(),
+            contacts_day: self.contacts_day,
+            shared_visits: self.shared_visits,
         }
-        self.insert(row);
+    }
+
+    /// The table that was saved. Nothing when it contradicts itself.
+    pub(super) fn restore(saved: SavedTable) -> Option<Table> {
+        let mut table = Table { rows: saved.rows, free: saved.free, ..Table::new() };
+        table.contacts_day = saved.contacts_day;
+        table.shared_visits = saved.shared_visits;
+        for (group, cells) in saved.contacts {
+            *table.contacts.get_mut(usize::from(group))? = Some(Box::new(cells.try_into().ok()?));
+        }
+        if table.free.iter().any(|number| !matches!(table.rows.get(*number as usize), Some(None))) {
+            return None;
+        }
+        let rows = &table.rows;
+        for (number, row) in rows.iter().enumerate() {
+            let Some(row) = row else { continue };
+            if !row.shared {
+                table.counts[row.hash.key_group()] += 1;
+            }
+            table.index.insert_unique(row.hash.0, number as u32, |number| {
+                rows.get(*number as usize).and_then(Option::as_ref).map_or(0, |row| row.hash.0)
+            });
+        }
+        Some(table)
     }
 
     /// Drops every entity that `keep` does not keep.

@@ -36,7 +36,7 @@ pub enum Budget {
 }
 
 /// Findings in order in, alerts out.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Triage {
     budget: Budget,
     incidents: BTreeMap<(u16, Entity), Incident>,
@@ -62,7 +62,7 @@ pub struct Counters {
     pub folded: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Incident {
     opened: Timestamp,
     last: Timestamp,
@@ -83,13 +83,13 @@ enum Fate {
     Folded(Entity),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Cause {
     key: (u16, Entity),
     last: Timestamp,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Group {
     last: Timestamp,
     /// Actors before the group's alert opens, with their last times.
@@ -133,6 +133,11 @@ impl Triage {
             withheld: self.counters.withheld + open,
             ..self.counters
         }
+    }
+
+    /// What decides which alerts are told.
+    pub fn budget(&self) -> Budget {
+        self.budget
     }
 
     /// Changes the budget, for a run that goes on from saved state.

@@ -12,7 +12,7 @@ use crate::engine::program::{EngineBounds, Program};
 use crate::engine::triage::Budget;
 use anyhow::Context as _;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -44,6 +44,8 @@ pub struct Replay {
     pub year: Option<i16>,
     /// The zone of log lines without one.
     pub line_zone: Option<jiff::tz::TimeZone>,
+    /// The folder of what was learned before, which also keeps what is learned now.
+    pub state: Option<PathBuf>,
     /// Where the summary goes as JSON.
     pub summary: Option<PathBuf>,
     /// Whether standard error stays silent but for errors.
@@ -83,6 +85,9 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     let definitions = program.definitions.clone();
     let head = Letterhead { definitions: &definitions, program: env!("CARGO_PKG_VERSION") };
     let mut engine = Engine::new(program, request.budget, request.threads, request.site_zone.clone());
+    if let Some(folder) = &request.state {
+        restore(&mut engine, folder)?;
+    }
     let mut output = Output::new(request.format.unwrap_or_else(default_format), stdout);
     let mut progress = Progress::new(request.quiet);
     let mut alerts = Vec::new();
@@ -103,7 +108,10 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     for stream in &mut streams {
         stream.stop(&mut complaints);
     }
-    engine.finish(&mut alerts);
+    match &request.state {
+        Some(folder) => save(&mut engine, folder, &mut alerts)?,
+        None => engine.finish(&mut alerts),
+    }
     output.tell(&mut alerts, &head).context(writing)?;
     progress.clear(stderr);
     output.finish(&head).context(writing)?;
@@ -122,6 +130,29 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     } else {
         Ended::WithProblems
     })
+}
+
+/// The file of learned state in its folder.
+const STATE_FILE: &str = "engine.state";
+
+fn restore(engine: &mut Engine, folder: &Path) -> anyhow::Result<()> {
+    let path = folder.join(STATE_FILE);
+    match std::fs::read(&path) {
+        Ok(bytes) => engine.restore(&bytes).with_context(|| path.display().to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// Writes the state beside the old one and then takes its place, so that a full disk leaves the old one whole.
+fn save(engine: &mut Engine, folder: &Path, alerts: &mut Vec<crate::domain::Alert>) -> anyhow::Result<()> {
+    let bytes = engine.save(alerts)?;
+    let writing = || format!("writing learned state to {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(writing)?;
+    let new = folder.join(format!("{STATE_FILE}.new"));
+    let mut file = std::fs::File::create(&new).with_context(writing)?;
+    file.write_all(&bytes).and_then(|()| file.sync_all()).with_context(writing)?;
+    std::fs::rename(&new, folder.join(STATE_FILE)).with_context(writing)
 }
 
 /// The earliest of the streams' next events.

@@ -1,0 +1,99 @@
+//! Versioned bytes of what the engine has learned, so that last week teaches and today is judged.
+//!
+//! The form is a format number in two bytes, then postcard. It names its plans by detector, version and window, and is
+//! refused when they are others: a baseline that was learned by another definition answers another question. A form that
+//! is not known is refused whole, never half read.
+
+use super::partition::SavedPartition;
+use super::population::SavedPopulation;
+use super::triage::Triage;
+use crate::domain::{Definition, Finding, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The newest form.
+pub const FORMAT: u16 = 1;
+
+/// Everything that the engine has learned and has open.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub(super) plans: Vec<String>,
+    pub(super) epoch: Option<i64>,
+    pub(super) now: Timestamp,
+    pub(super) last_event: Option<Timestamp>,
+    pub(super) epoch_events: u64,
+    pub(super) leases: Vec<(IpAddr, u64)>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) partitions: Vec<SavedPartition>,
+    pub(super) population: SavedPopulation,
+    pub(super) triage: Triage,
+}
+
+/// Why saved state cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SnapshotProblem {
+    /// It is too short to have a format number.
+    #[error("the state has only {bytes} bytes; it was not written completely, remove it to begin anew")]
+    TooShort {
+        /// How many there are.
+        bytes: usize,
+    },
+    /// Another program, or a later version, has written it.
+    #[error("the state has format {found}, this program reads format {FORMAT}; use the version that wrote it, or remove it to begin anew")]
+    UnknownFormat {
+        /// The format number found.
+        found: u16,
+    },
+    /// The bytes do not follow the format.
+    #[error("the state is corrupt ({reason}); remove it to begin anew")]
+    Corrupt {
+        /// What was wrong.
+        reason: String,
+    },
+    /// It was learned by other detectors.
+    #[error("the state was learned by other detectors ({what}); use the same definitions, or remove it to begin anew")]
+    OtherDetectors {
+        /// A difference.
+        what: String,
+    },
+    /// It was saved by another number of partitions.
+    #[error("the state was saved by {found} partitions, this run has {wanted}; give --threads {found}")]
+    OtherPartitions {
+        /// How many there were.
+        found: usize,
+        /// How many there are.
+        wanted: usize,
+    },
+}
+
+/// The names of all plans: detector, version and window.
+pub(super) fn plan_names(definitions: &[Definition]) -> Vec<String> {
+    definitions
+        .iter()
+        .flat_map(|definition| {
+            definition.windows.iter().map(move |window| format!("{}@{}/{window}", definition.id, definition.version))
+        })
+        .collect()
+}
+
+pub(super) fn write(saved: &Saved) -> Result<Vec<u8>, SnapshotProblem> {
+    let bytes = FORMAT.to_le_bytes().to_vec();
+    postcard::to_extend(saved, bytes).map_err(|error| SnapshotProblem::Corrupt { reason: error.to_string() })
+}
+
+pub(super) fn read(bytes: &[u8]) -> Result<Saved, SnapshotProblem> {
+    let Some((format, body)) = bytes.split_first_chunk::<2>() else {
+        return Err(SnapshotProblem::TooShort { bytes: bytes.len() });
+    };
+    let found = u16::from_le_bytes(*format);
+    if found != FORMAT {
+        return Err(SnapshotProblem::UnknownFormat { found });
+    }
+    let (saved, rest): (Saved, &[u8]) =
+        postcard::take_from_bytes(body).map_err(|error| SnapshotProblem::Corrupt { reason: error.to_string() })?;
+    if rest.is_empty() {
+        Ok(saved)
+    } else {
+        Err(SnapshotProblem::Corrupt { reason: format!("{} bytes too many", rest.len()) })
+    }
+}
