@@ -168,7 +168,7 @@ const STREAMS: &[Row] = &[
     (Protocol::Rdp, |o| is_rdp(o.originator, o.has_port(3389))),
     (Protocol::Dnp3, |o| o.either(is_dnp3)),
     (Protocol::Ldap, |o| o.either(is_ldap)),
-    (Protocol::Kerberos, |o| o.either(is_kerberos_stream)),
+    (Protocol::Kerberos, |o| o.either(|b| is_kerberos_stream(b, o.has_port(88)))),
     (Protocol::Redis, |o| o.either(|b| is_redis(b, o.has_port(6379)))),
     (Protocol::Smtp, is_smtp),
     (Protocol::Ftp, is_ftp),
@@ -203,7 +203,7 @@ const DATAGRAMS: &[Row] = &[
     (Protocol::Stun, |o| o.either(is_stun)),
     (Protocol::Ntp, |o| o.has_port(123) && o.either(is_ntp)),
     (Protocol::Snmp, |o| o.either(is_snmp)),
-    (Protocol::Kerberos, |o| o.either(is_kerberos)),
+    (Protocol::Kerberos, |o| o.either(|b| is_kerberos(b, o.has_port(88)))),
     (Protocol::Ldap, |o| o.either(is_ldap)),
     (Protocol::Dnp3, |o| o.either(is_dnp3)),
     (Protocol::Ssdp, |o| {
@@ -414,20 +414,20 @@ fn is_snmp(bytes: &[u8]) -> bool {
         .is_some_and(|(_, message)| matches!(message, [2, 1, 0 | 1, 4, ..] | [2, 1, 3, 0x30, ..]))
 }
 
-/// `[APPLICATION 10..15, 30] SEQUENCE` with protocol version 5 in it (RFC 4120, 5.4).
-fn is_kerberos(bytes: &[u8]) -> bool {
+/// `[APPLICATION 10..15, 30] SEQUENCE` with protocol version 5 in it (RFC 4120, 5.4), which may be missing on its port.
+fn is_kerberos(bytes: &[u8], on_port: bool) -> bool {
     (|| {
         let (_, message) = ber(bytes, |tag| matches!(tag, 0x6a..=0x6f | 0x74..=0x76 | 0x7e))?;
         let (_, fields) = ber(message, |tag| tag == 0x30)?;
-        Some(matches!(fields, [0xa0 | 0xa1, 3, 2, 1, 5, ..]))
+        Some(on_port || matches!(fields, [0xa0 | 0xa1, 3, 2, 1, 5, ..]))
     })()
     .unwrap_or(false)
 }
 
-fn is_kerberos_stream(bytes: &[u8]) -> bool {
+fn is_kerberos_stream(bytes: &[u8], on_port: bool) -> bool {
     bytes
         .split_at_checked(4)
-        .is_some_and(|(length, message)| matches!(length, [0, ..]) && is_kerberos(message))
+        .is_some_and(|(length, message)| matches!(length, [0, ..]) && is_kerberos(message, on_port))
 }
 
 fn is_redis(bytes: &[u8], on_port: bool) -> bool {
