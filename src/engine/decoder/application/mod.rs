@@ -15,14 +15,16 @@ pub mod dns;
 mod domain_name;
 pub mod http;
 
+mod protocol;
 mod reassembly;
 mod recognise;
 pub mod ssh;
 pub mod tls;
 
 pub use domain_name::{DomainParts, describe_question, registered_domain};
+pub use protocol::Protocol;
 pub use reassembly::{Piece, Stream};
-pub use recognise::{Opening, Protocol, recognise};
+pub use recognise::{Opening, recognise};
 
 /// Who of a flow speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

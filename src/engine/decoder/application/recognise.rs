@@ -4,116 +4,7 @@
 //! magic number stand above rows that are guesses. A row costs a few comparisons.
 
 use super::bytes::Bytes;
-use super::{Transport, dns};
-
-/// An application protocol. Those that are not parsed are still named, for `network.protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(
-    missing_docs,
-    reason = "the protocol's name beside each variant is its documentation"
-)]
-pub enum Protocol {
-    Amqp,
-    BitTorrent,
-    DceRpc,
-    Dhcp,
-    Dhcpv6,
-    Dnp3,
-    Dns,
-    Dtls,
-    Ftp,
-    Http,
-    Http2,
-    Imap,
-    Irc,
-    Kerberos,
-    Ldap,
-    Llmnr,
-    Mdns,
-    Modbus,
-    Mqtt,
-    Mysql,
-    NetbiosDatagram,
-    NetbiosName,
-    Ntp,
-    Pop3,
-    Postgresql,
-    Quic,
-    Radius,
-    Rdp,
-    Redis,
-    Rsync,
-    Rtsp,
-    Sip,
-    Smb,
-    Smtp,
-    Snmp,
-    Socks,
-    Ssdp,
-    Ssh,
-    Stun,
-    Syslog,
-    Telnet,
-    Tftp,
-    Tls,
-    Vnc,
-    Websocket,
-    Wireguard,
-}
-
-impl Protocol {
-    /// The name for `network.protocol`, lower case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Protocol::Amqp => "amqp",
-            Protocol::BitTorrent => "bittorrent",
-            Protocol::DceRpc => "dce_rpc",
-            Protocol::Dhcp => "dhcp",
-            Protocol::Dhcpv6 => "dhcpv6",
-            Protocol::Dnp3 => "dnp3",
-            Protocol::Dns => "dns",
-            Protocol::Dtls => "dtls",
-            Protocol::Ftp => "ftp",
-            Protocol::Http => "http",
-            Protocol::Http2 => "http2",
-            Protocol::Imap => "imap",
-            Protocol::Irc => "irc",
-            Protocol::Kerberos => "kerberos",
-            Protocol::Ldap => "ldap",
-            Protocol::Llmnr => "llmnr",
-            Protocol::Mdns => "mdns",
-            Protocol::Modbus => "modbus",
-            Protocol::Mqtt => "mqtt",
-            Protocol::Mysql => "mysql",
-            Protocol::NetbiosDatagram => "netbios-dgm",
-            Protocol::NetbiosName => "netbios-ns",
-            Protocol::Ntp => "ntp",
-            Protocol::Pop3 => "pop3",
-            Protocol::Postgresql => "postgresql",
-            Protocol::Quic => "quic",
-            Protocol::Radius => "radius",
-            Protocol::Rdp => "rdp",
-            Protocol::Redis => "redis",
-            Protocol::Rsync => "rsync",
-            Protocol::Rtsp => "rtsp",
-            Protocol::Sip => "sip",
-            Protocol::Smb => "smb",
-            Protocol::Smtp => "smtp",
-            Protocol::Snmp => "snmp",
-            Protocol::Socks => "socks",
-            Protocol::Ssdp => "ssdp",
-            Protocol::Ssh => "ssh",
-            Protocol::Stun => "stun",
-            Protocol::Syslog => "syslog",
-            Protocol::Telnet => "telnet",
-            Protocol::Tftp => "tftp",
-            Protocol::Tls => "tls",
-            Protocol::Vnc => "vnc",
-            Protocol::Websocket => "websocket",
-            Protocol::Wireguard => "wireguard",
-        }
-    }
-}
+use super::{Protocol, Transport, dns};
 
 /// What is known of a flow when its protocol is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +59,9 @@ const STREAMS: &[Row] = &[
     (Protocol::Rdp, |o| is_rdp(o.originator, o.has_port(3389))),
     (Protocol::Dnp3, |o| o.either(is_dnp3)),
     (Protocol::Ldap, |o| o.either(is_ldap)),
-    (Protocol::Kerberos, |o| o.either(|b| is_kerberos_stream(b, o.has_port(88)))),
+    (Protocol::Kerberos, |o| {
+        o.either(|b| is_kerberos_stream(b, o.has_port(88)))
+    }),
     (Protocol::Redis, |o| o.either(|b| is_redis(b, o.has_port(6379)))),
     (Protocol::Smtp, is_smtp),
     (Protocol::Ftp, is_ftp),
