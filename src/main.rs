@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Events are allocated and freed by the million; the system's allocator takes a tenth of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     stakeout::cli::main()
 }

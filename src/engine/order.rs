@@ -6,7 +6,7 @@
 //! `disorder_max` nor a cut between files changes what follows.
 
 use crate::domain::{Duration, Event, Timestamp};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 /// A record that jumps further ahead of its input than this waits until others agree.
 pub const JUMP_MAX: Duration = Duration::from_seconds(3600);
@@ -146,27 +146,6 @@ impl Stamped {
     }
 }
 
-impl PartialEq for Stamped {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for Stamped {}
-
-impl PartialOrd for Stamped {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Reversed, so that a heap gives the earliest first.
-impl Ord for Stamped {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.key().cmp(&self.key())
-    }
-}
-
 /// Sorts the events of one input within `disorder_max` and stamps them.
 #[derive(Debug)]
 pub struct OrderBuffer {
@@ -175,7 +154,8 @@ pub struct OrderBuffer {
     sequence: u64,
     reached: Timestamp,
     given: Timestamp,
-    waiting: BinaryHeap<Stamped>,
+    /// In order; the next to be given on is at the front.
+    waiting: VecDeque<Stamped>,
 }
 
 impl OrderBuffer {
@@ -190,7 +170,7 @@ impl OrderBuffer {
             sequence: 0,
             reached: Timestamp::MIN,
             given: Timestamp::MIN,
-            waiting: BinaryHeap::new(),
+            waiting: VecDeque::new(),
         }
     }
 
@@ -206,7 +186,10 @@ impl OrderBuffer {
             sequence: self.sequence,
             event,
         };
-        self.waiting.push(stamped);
+        // Records are nearly in order, so the place is near the back.
+        let key = stamped.key();
+        let after = self.waiting.iter().rev().take_while(|held| held.key() > key).count();
+        self.waiting.insert(self.waiting.len() - after, stamped);
         self.advance(known_at, ready);
         while self.waiting.len() > Self::WAITING_MAX {
             self.give(ready);
@@ -217,7 +200,7 @@ impl OrderBuffer {
     pub fn advance(&mut self, time: Timestamp, ready: &mut Vec<Stamped>) {
         self.reached = self.reached.max(time);
         let sure = self.watermark();
-        while self.waiting.peek().is_some_and(|earliest| earliest.engine_time < sure) {
+        while self.waiting.front().is_some_and(|earliest| earliest.engine_time < sure) {
             self.give(ready);
         }
     }
@@ -236,7 +219,7 @@ impl OrderBuffer {
     }
 
     fn give(&mut self, ready: &mut Vec<Stamped>) {
-        if let Some(earliest) = self.waiting.pop() {
+        if let Some(earliest) = self.waiting.pop_front() {
             self.given = self.given.max(earliest.engine_time);
             ready.push(earliest);
         }

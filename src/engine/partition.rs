@@ -79,6 +79,7 @@ pub struct Partition {
     summary: EpochSummary,
     swept_day: i64,
     judgements: u64,
+    scratch: Vec<u8>,
 }
 
 impl Partition {
@@ -91,6 +92,7 @@ impl Partition {
             summary: blank,
             swept_day: i64::MIN,
             judgements: 0,
+            scratch: Vec::new(),
         }
     }
 
@@ -160,7 +162,7 @@ impl Partition {
             let detector_number = detectors.trailing_zeros() as usize;
             detectors &= detectors - 1;
             let detector = &program.detectors[detector_number];
-            let Some((value, amount)) = measured(&detector.watched, stamped) else { continue };
+            let Some((value, amount)) = measured(&detector.watched, stamped, &mut self.scratch) else { continue };
             for plan_number in detector.plans.clone() {
                 let plan = &program.plans[usize::from(plan_number)];
                 let sight = Sight {
@@ -175,7 +177,6 @@ impl Partition {
                     hour_of_week,
                     bar: version.bars[detector_number],
                     version: version.number as u32,
-                    uniform: visit.hash.0.rotate_left(17) ^ u64::from(plan_number),
                 };
                 let mut outcome = Outcome::default();
                 let belief = &version.beliefs[usize::from(plan_number)][group];
@@ -290,9 +291,8 @@ impl Partition {
             let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == newborn.plan) else {
                 return false;
             };
-            let uniform = newborn.hash.0.rotate_left(17) ^ u64::from(newborn.plan);
             let mut outcome = Outcome::default();
-            let done = watch.settle_first(Moment { now, scale: 1.0, uniform }, plan, belief, votes, &mut outcome);
+            let done = watch.settle_first(Moment { now, scale: 1.0 }, plan, belief, votes, &mut outcome);
             judgements += outcome.judgements;
             take_up(summary, newborn.plan, &outcome);
             for raised in outcome.raised {
@@ -341,6 +341,7 @@ impl Partition {
             summary: saved.summary,
             swept_day: saved.swept_day,
             judgements: saved.judgements,
+            scratch: Vec::new(),
         })
     }
 }
@@ -358,24 +359,23 @@ pub(super) struct SavedPartition {
 
 /// What a detector measures of an event: the hash of the watched value and the watched number. Nothing when the event
 /// does not have it.
-fn measured(watched: &Watched, stamped: &Stamped) -> Option<(u64, f64)> {
+fn measured(watched: &Watched, stamped: &Stamped, bytes: &mut Vec<u8>) -> Option<(u64, f64)> {
     let event = &stamped.event;
-    let mut bytes = Vec::new();
     match watched {
         Watched::Events | Watched::Hits | Watched::Hour => Some((0, 1.0)),
         Watched::Gap => {
-            let destination = event.get(Field::DestinationIp).map_or(0, |value| hash_value(value, &mut bytes));
+            let destination = event.get(Field::DestinationIp).map_or(0, |value| hash_value(value, bytes));
             Some((destination, 1.0))
         }
         Watched::Spread(slot) => {
             let slot = event.time().slot(*slot);
-            Some((hash_value(Value::I64(slot), &mut bytes), 1.0))
+            Some((hash_value(Value::I64(slot), bytes), 1.0))
         }
         Watched::Sum(field) | Watched::Value(field) => Some((0, event.number(*field)?.max(0.0))),
         Watched::Distinct(fields) | Watched::Category(fields) => {
             let hash = match fields.as_slice() {
-                [field] => hash_value(event.get(*field)?, &mut bytes),
-                fields => crate::domain::write_entity(event, fields, &mut bytes)?.0,
+                [field] => hash_value(event.get(*field)?, bytes),
+                fields => crate::domain::write_entity(event, fields, bytes)?.0,
             };
             Some((hash, 1.0))
         }
@@ -385,11 +385,11 @@ fn measured(watched: &Watched, stamped: &Stamped) -> Option<(u64, f64)> {
                 Value::Str(text) => text.len() as f64,
                 _ => 8.0,
             };
-            Some((hash_value(value, &mut bytes), length))
+            Some((hash_value(value, bytes), length))
         }
         Watched::Network(field) => {
             let network = network_of(event.ip(*field)?);
-            Some((hash_value(Value::Ip(network), &mut bytes), 1.0))
+            Some((hash_value(Value::Ip(network), bytes), 1.0))
         }
     }
 }
@@ -461,11 +461,7 @@ fn watch_of<'a>(
 /// Adds what one watch brought about to the epoch's summary.
 fn take_up(summary: &mut EpochSummary, plan_number: u16, outcome: &Outcome) {
     summary.judgements[usize::from(plan_number)] += outcome.judgements;
-    for p in &outcome.closed {
-        let step = ((-p.log2()) as usize).min(EpochSummary::STEPS - 1);
-        let held = &mut summary.closed[usize::from(plan_number)][step];
-        *held = held.saturating_add(1);
-    }
+    summary.entities[usize::from(plan_number)] += u64::from(outcome.vote);
 }
 
 fn finding(raised: Raised, plan: &Plan, entity: Entity, shared: bool, version: &Version) -> Finding {

@@ -33,6 +33,7 @@ pub struct Engine {
     epoch_events: u64,
     events: u64,
     leases: HashMap<IpAddr, u64>,
+    scratch: Vec<u8>,
     zone: WeekClock,
 }
 
@@ -69,6 +70,7 @@ impl Engine {
             epoch_events: 0,
             events: 0,
             leases: HashMap::new(),
+            scratch: Vec::new(),
             zone: WeekClock::new(zone),
             program,
         }
@@ -256,8 +258,11 @@ impl Engine {
     fn route(&mut self, stamped: Stamped) {
         let event = &stamped.event;
         let (mut selected, mut hits) = (0u128, 0u128);
+        let categories = self.program.categories(event);
         for (number, detector) in self.program.detectors.iter().enumerate() {
-            if detector.selects.matches(event) {
+            // One word tells most detectors that the event is not theirs.
+            let possible = detector.categories == 0 || detector.categories & categories != 0;
+            if possible && detector.selects.matches(event) {
                 selected |= 1 << number;
                 if detector.hits.as_ref().is_some_and(|hit| hit.matches(event)) {
                     hits |= 1 << number;
@@ -268,7 +273,7 @@ impl Engine {
             return;
         }
         let place = self.batch.events.len() as u32;
-        let mut bytes = Vec::new();
+        let mut bytes = std::mem::take(&mut self.scratch);
         let mut wanted = false;
         for (kind, entities) in self.program.kinds.iter().enumerate() {
             let detectors = entities.detectors & selected;
@@ -289,6 +294,7 @@ impl Engine {
             self.batch.visits[partition_of(hash, self.partitions.len())].push(visit);
             wanted = true;
         }
+        self.scratch = bytes;
         if wanted {
             self.batch.hours.push(self.zone.hour_of_week(event.time()));
             self.batch.events.push(stamped);

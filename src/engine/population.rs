@@ -146,14 +146,11 @@ pub struct EpochSummary {
     pub votes: Vec<[Votes; GROUPS]>,
     /// Judgements made, by plan.
     pub judgements: Vec<u64>,
-    /// By plan: how many randomised p-values fell into each step of `-log2 p`.
-    pub closed: Vec<[u32; Self::STEPS]>,
+    /// Entities that voted, by plan.
+    pub entities: Vec<u64>,
 }
 
 impl EpochSummary {
-    /// Steps of `-log2 p` that are told apart.
-    pub const STEPS: usize = 20;
-
     /// A summary without anything, for the plans of these beliefs.
     pub fn new(beliefs: &[Belief]) -> Self {
         EpochSummary {
@@ -162,7 +159,7 @@ impl EpochSummary {
                 .map(|belief| [belief.no_votes(), belief.no_votes()])
                 .collect(),
             judgements: vec![0; beliefs.len()],
-            closed: vec![[0; Self::STEPS]; beliefs.len()],
+            entities: vec![0; beliefs.len()],
         }
     }
 
@@ -174,8 +171,8 @@ impl EpochSummary {
         for (held, other) in self.judgements.iter_mut().zip(&other.judgements) {
             *held += other;
         }
-        for (held, other) in self.closed.iter_mut().flatten().zip(other.closed.iter().flatten()) {
-            *held = held.saturating_add(*other);
+        for (held, other) in self.entities.iter_mut().zip(&other.entities) {
+            *held += other;
         }
     }
 }
@@ -334,8 +331,7 @@ impl Population {
         for (plan, judgements) in summary.judgements.iter().enumerate() {
             let detector = usize::from(self.detector_of_plan[plan]);
             self.held.judgements[detector] += *judgements as f64;
-            let judged = summary.closed[plan].iter().map(|count| u64::from(*count)).sum();
-            entities[detector] = entities[detector].max(judged);
+            entities[detector] = entities[detector].max(summary.entities[plan]);
         }
         for ((held, epochs), entities) in self.held.entities.iter_mut().zip(entities) {
             *held += entities as f64;

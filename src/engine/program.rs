@@ -3,7 +3,7 @@
 use super::catalog::{Catalog, Compiled};
 use super::select::Matcher;
 use super::watch::Plan;
-use crate::domain::{Definition, Duration, Field, Measure, Networks};
+use crate::domain::{Definition, Duration, Event, Field, Measure, Networks, Value};
 use std::ops::Range;
 
 /// The bounds of the engine.
@@ -53,6 +53,8 @@ pub struct Detector {
     pub selects: Matcher,
     /// Of these, finds hits.
     pub hits: Option<Matcher>,
+    /// The categories of which an event must have one, as bits of [`Program::categories`]; 0 for any.
+    pub categories: u32,
     /// Its kind of entity.
     pub kind: u8,
     /// Its plans, one for each window.
@@ -81,6 +83,8 @@ pub struct Program {
     pub plans: Vec<Plan>,
     /// The kinds of entities.
     pub kinds: Vec<Kind>,
+    /// The values of `event.category` that detectors ask for, lower case; at most 32.
+    pub categories: Vec<String>,
     /// Which addresses are our own.
     pub networks: Networks,
     /// The bounds.
@@ -112,6 +116,7 @@ impl Program {
             detectors: Vec::new(),
             plans: Vec::new(),
             kinds: Vec::new(),
+            categories: Vec::new(),
             networks,
             bounds,
             half_life_max: Duration::from_seconds(86_400),
@@ -137,7 +142,9 @@ impl Program {
             self.plans.push(Plan::new(number as u16, window as u16, definition));
         }
         self.half_life_max = self.half_life_max.max(definition.baseline.half_life);
+        let categories = self.categories_of(&compiled.selects);
         self.detectors.push(Detector {
+            categories,
             selects: compiled.selects.clone(),
             hits: compiled.hits.clone(),
             kind: kind as u8,
@@ -156,5 +163,34 @@ impl Program {
                 Measure::TimeOfWeek => Watched::Hour,
             },
         });
+    }
+
+    /// The categories that a matcher asks for, as bits.
+    fn categories_of(&mut self, matcher: &Matcher) -> u32 {
+        let mut bits = 0;
+        for wanted in matcher.wanted(Field::EventCategory).unwrap_or_default() {
+            let wanted = wanted.to_ascii_lowercase();
+            let place = self.categories.iter().position(|held| *held == wanted).unwrap_or_else(|| {
+                self.categories.push(wanted);
+                self.categories.len() - 1
+            });
+            if place >= 32 {
+                return 0;
+            }
+            bits |= 1 << place;
+        }
+        bits
+    }
+
+    /// The categories of an event, as bits.
+    pub fn categories(&self, event: &Event) -> u32 {
+        let mut bits = 0;
+        for value in event.values(Field::EventCategory) {
+            if let Value::Str(text) = value {
+                let known = self.categories.iter().take(32).position(|held| held.eq_ignore_ascii_case(text));
+                bits |= known.map_or(0, |place| 1 << place);
+            }
+        }
+        bits
     }
 }

@@ -54,6 +54,25 @@ impl Matcher {
         lacking == 0 && self.root.matches(event)
     }
 
+    /// The whole texts of which a field must have one, regardless of case, for any event to match. Nothing when the
+    /// condition does not say so in one place.
+    pub fn wanted(&self, field: Field) -> Option<Vec<&str>> {
+        let nodes = match &self.root {
+            Node::All(nodes) => nodes.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        nodes.iter().find_map(|node| match node {
+            Node::Some(held, predicates) if *held == field => predicates
+                .iter()
+                .map(|predicate| match predicate {
+                    Predicate::Text(pattern) => pattern.whole(),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        })
+    }
+
     /// The fields without which no event matches.
     pub fn required(&self) -> impl Iterator<Item = Field> {
         Field::ALL

@@ -1,7 +1,7 @@
 //! Which values an entity has: ports, processes, paths, networks. Each different value of a window is judged once, as
 //! soon as it has been seen often enough, against what was known before the window.
 
-use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Baseline, Category, CategoryPrior};
 use serde::{Deserialize, Serialize};
@@ -52,9 +52,6 @@ impl CategoryWatch {
         let epoch = (sight.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
-            outcome
-                .closed
-                .push(judgement.randomised(uniform(sight.uniform, self.slot)));
             outcome.vote = true;
         }
         let surprise = surprise(&judgement, plan);

@@ -1,7 +1,7 @@
 //! Measures that can only grow within a window: counts, sums, distinct values, a field's greatest value. They are judged when the window closes
 //! and, on the ladder of surprise, while it is still open.
 
-use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
+use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise};
 use crate::domain::{MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Learned};
 use crate::engine::measure::Distinct;
@@ -309,7 +309,7 @@ where
         self.version = u32::MAX;
     }
 
-    /// Judges the window that is over, learns it, and accounts for the empty windows between it and the open one.
+    /// Learns the window that is over, and accounts for the empty windows between it and the open one.
     fn settle(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
         let Some(closing) = self.closing.take() else { return };
         let seen = B::Seen::of(closing.total.value());
@@ -317,10 +317,6 @@ where
         let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
-            let judgement = self.baseline.judge(prior, moment.scale, seen, plan.tail);
-            outcome
-                .closed
-                .push(judgement.randomised(uniform(moment.uniform, closing.slot)));
             outcome.vote = true;
         }
         let learned = self.baseline.learn(prior, moment.scale, seen, &plan.decay);

@@ -1,6 +1,6 @@
 //! When in the week an entity is active: each session is judged by the hour at which it begins.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Baseline, TimeOfWeek, TimeOfWeekPrior};
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,6 @@ impl HoursWatch {
         let epoch = (sight.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
-            outcome.closed.push(judgement.randomised(uniform(sight.uniform, slot)));
             outcome.vote = true;
         }
         let surprise = surprise(&judgement, plan);

@@ -1,7 +1,7 @@
 //! The rhythm of contacts: how regular the gaps of a pair are, against the population's pairs, and how common its
 //! destination is.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise, uniform};
+use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Contact, GAPS_MIN, Interval, IntervalPrior, IntervalSummary,
@@ -77,7 +77,6 @@ impl IntervalWatch {
         }
         if gaps >= GAPS_MIN && epoch != self.voted {
             self.voted = epoch;
-            outcome.closed.push(judgement.randomised(uniform(sight.uniform, slot)));
             outcome.vote = true;
         }
         let surprise = surprise(&judgement, plan);

@@ -150,13 +150,11 @@ pub struct Sight<'a> {
     pub bar: f64,
     /// The version of the population that judges, so that what is remembered of a judgement is not used after a change.
     pub version: u32,
-    /// A uniform number in [0, 1) from detector and entity, for randomised p-values.
-    pub uniform: u64,
 }
 
 impl Sight<'_> {
     fn moment(&self) -> Moment {
-        Moment { now: self.now, scale: self.scale, uniform: self.uniform }
+        Moment { now: self.now, scale: self.scale }
     }
 }
 
@@ -167,8 +165,6 @@ pub struct Moment {
     pub now: Timestamp,
     /// The season's multiplier at this hour.
     pub scale: f64,
-    /// Seeds the uniform number of a randomised p-value: a hash of detector and entity.
-    pub uniform: u64,
 }
 
 /// What a watch has to say.
@@ -201,8 +197,6 @@ pub struct Raised {
 pub struct Outcome {
     /// What a person might be told.
     pub raised: Vec<Raised>,
-    /// The randomised p-values of windows that closed, for calibration.
-    pub closed: Vec<f64>,
     /// Whether the entity's vote of this epoch is due.
     pub vote: bool,
     /// How many judgements were made in closing, for the budget.
@@ -215,13 +209,6 @@ pub struct Outcome {
 pub(super) fn surprise(judgement: &Judgement, plan: &Plan) -> f64 {
     let told = (judgement.surprise() - plan.windows_log10).max(0.0);
     (told * 1e6).round() / 1e6
-}
-
-/// A uniform number in [0, 1) for one window, from a hash that names detector and entity.
-pub(super) fn uniform(seed: u64, slot: i32) -> f64 {
-    let mixed = (seed ^ (slot as u32 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((mixed ^ (mixed >> 29)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 pub(super) fn memory_name(memory: baseline::Memory) -> MemoryName {

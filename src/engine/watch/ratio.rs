@@ -1,6 +1,6 @@
 //! Hits among attempts. A ratio is judged only when its window closes, because it can fall again until then.
 
-use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise, uniform};
+use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Attempts, Baseline, Learned, Ratio, RatioPrior};
 use serde::{Deserialize, Serialize};
@@ -111,10 +111,6 @@ impl RatioWatch {
         let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
-            let judgement = self.baseline.judge(prior, 1.0, seen, plan.tail);
-            outcome
-                .closed
-                .push(judgement.randomised(uniform(moment.uniform, self.slot)));
             outcome.vote = true;
         }
         // A new level of a ratio is told by the windows that reached it.
