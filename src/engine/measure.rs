@@ -22,6 +22,8 @@ pub struct Distinct {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Held {
+    None,
+    One(u64),
     Exact(Vec<u64>),
     /// `changing` is the probability that a new value changes a register, times the number of registers.
     Sketch {
@@ -33,7 +35,7 @@ enum Held {
 impl Default for Distinct {
     fn default() -> Self {
         Distinct {
-            values: Held::Exact(Vec::new()),
+            values: Held::None,
             count: 0.0,
             weight: 0.0,
         }
@@ -48,6 +50,19 @@ impl Distinct {
     /// Adds a value by its hash, with a weight (its length, or 1). Gives whether it is, as far as can be told, new.
     pub fn insert(&mut self, hash: u64, weight: f64) -> bool {
         match &mut self.values {
+            Held::None => {
+                self.values = Held::One(hash);
+                self.count = 1.0;
+                self.weight = weight;
+                true
+            }
+            Held::One(held) if *held == hash => false,
+            Held::One(held) => {
+                self.values = Held::Exact(vec![*held, hash]);
+                self.count += 1.0;
+                self.weight += weight;
+                true
+            }
             Held::Exact(values) => {
                 if values.contains(&hash) {
                     return false;
@@ -81,6 +96,11 @@ impl Distinct {
                 true
             }
         }
+    }
+
+    /// Forgets all values.
+    pub fn clear(&mut self) {
+        *self = Distinct::default();
     }
 
     /// How many different values there are, rounded to a whole number.

@@ -3,7 +3,7 @@
 use super::catalog::{Catalog, Compiled};
 use super::select::Matcher;
 use super::watch::Plan;
-use crate::domain::{Definition, Duration, Event, Field, Measure, Networks, Value};
+use crate::domain::{Definition, Duration, Field, Measure, Networks};
 use std::ops::Range;
 
 /// The bounds of the engine.
@@ -49,12 +49,12 @@ pub enum Watched {
 /// One detector, ready to run.
 #[derive(Clone, Debug)]
 pub struct Detector {
-    /// Selects events.
+    /// Selects events by their shape alone.
     pub selects: Matcher,
+    /// What else an event must meet.
+    pub rest: Option<Matcher>,
     /// Of these, finds hits.
     pub hits: Option<Matcher>,
-    /// The categories of which an event must have one, as bits of [`Program::categories`]; 0 for any.
-    pub categories: u32,
     /// Its kind of entity.
     pub kind: u8,
     /// Its plans, one for each window.
@@ -83,8 +83,6 @@ pub struct Program {
     pub plans: Vec<Plan>,
     /// The kinds of entities.
     pub kinds: Vec<Kind>,
-    /// The values of `event.category` that detectors ask for, lower case; at most 32.
-    pub categories: Vec<String>,
     /// Which addresses are our own.
     pub networks: Networks,
     /// The bounds.
@@ -92,6 +90,25 @@ pub struct Program {
     /// The half-life of the slowest detector.
     pub half_life_max: Duration,
 }
+
+/// Fields with few values. Together with which fields are there at all they are an event's shape, and events of one
+/// shape meet the same conditions, as far as these look at no other field.
+pub const SHAPE: [Field; 14] = [
+    Field::EventKind,
+    Field::EventCategory,
+    Field::EventType,
+    Field::EventAction,
+    Field::EventOutcome,
+    Field::EventDataset,
+    Field::EventCode,
+    Field::NetworkDirection,
+    Field::NetworkTransport,
+    Field::NetworkProtocol,
+    Field::ZeekConnectionState,
+    Field::HttpRequestMethod,
+    Field::DnsQuestionType,
+    Field::DnsResponseCode,
+];
 
 /// Detectors that can run at once.
 pub const DETECTORS_MAX: usize = 128;
@@ -116,7 +133,6 @@ impl Program {
             detectors: Vec::new(),
             plans: Vec::new(),
             kinds: Vec::new(),
-            categories: Vec::new(),
             networks,
             bounds,
             half_life_max: Duration::from_seconds(86_400),
@@ -142,10 +158,10 @@ impl Program {
             self.plans.push(Plan::new(number as u16, window as u16, definition));
         }
         self.half_life_max = self.half_life_max.max(definition.baseline.half_life);
-        let categories = self.categories_of(&compiled.selects);
+        let (selects, rest) = compiled.selects.split(&SHAPE);
         self.detectors.push(Detector {
-            categories,
-            selects: compiled.selects.clone(),
+            selects,
+            rest,
             hits: compiled.hits.clone(),
             kind: kind as u8,
             plans: first..self.plans.len() as u16,
@@ -163,34 +179,5 @@ impl Program {
                 Measure::TimeOfWeek => Watched::Hour,
             },
         });
-    }
-
-    /// The categories that a matcher asks for, as bits.
-    fn categories_of(&mut self, matcher: &Matcher) -> u32 {
-        let mut bits = 0;
-        for wanted in matcher.wanted(Field::EventCategory).unwrap_or_default() {
-            let wanted = wanted.to_ascii_lowercase();
-            let place = self.categories.iter().position(|held| *held == wanted).unwrap_or_else(|| {
-                self.categories.push(wanted);
-                self.categories.len() - 1
-            });
-            if place >= 32 {
-                return 0;
-            }
-            bits |= 1 << place;
-        }
-        bits
-    }
-
-    /// The categories of an event, as bits.
-    pub fn categories(&self, event: &Event) -> u32 {
-        let mut bits = 0;
-        for value in event.values(Field::EventCategory) {
-            if let Value::Str(text) = value {
-                let known = self.categories.iter().take(32).position(|held| held.eq_ignore_ascii_case(text));
-                bits |= known.map_or(0, |place| 1 << place);
-            }
-        }
-        bits
     }
 }

@@ -54,23 +54,21 @@ impl Matcher {
         lacking == 0 && self.root.matches(event)
     }
 
-    /// The whole texts of which a field must have one, regardless of case, for any event to match. Nothing when the
-    /// condition does not say so in one place.
-    pub fn wanted(&self, field: Field) -> Option<Vec<&str>> {
+    /// The condition as two that must both be met: one that only the values of `fields`, and what is there at all,
+    /// decide, and the rest, if any.
+    pub fn split(&self, fields: &[Field]) -> (Matcher, Option<Matcher>) {
         let nodes = match &self.root {
-            Node::All(nodes) => nodes.as_slice(),
-            node => std::slice::from_ref(node),
+            Node::All(nodes) => nodes.clone(),
+            node => vec![node.clone()],
         };
-        nodes.iter().find_map(|node| match node {
-            Node::Some(held, predicates) if *held == field => predicates
-                .iter()
-                .map(|predicate| match predicate {
-                    Predicate::Text(pattern) => pattern.whole(),
-                    _ => None,
-                })
-                .collect(),
-            _ => None,
-        })
+        let (first, rest): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| {
+            let mut decided_by = Vec::new();
+            node.decided_by(&mut decided_by) && decided_by.iter().all(|field| fields.contains(field))
+        });
+        let first = Matcher { required: self.required, root: Node::All(first) };
+        let rest = Matcher { required: [0; Field::WORDS], root: Node::All(rest) };
+        let is_whole = matches!(&rest.root, Node::All(nodes) if nodes.is_empty());
+        (first, (!is_whole).then_some(rest))
     }
 
     /// The fields without which no event matches.
@@ -120,6 +118,26 @@ impl Node {
             Node::Keyword(pattern) => event
                 .fields()
                 .any(|(_, value)| with_text(value, |text| pattern.matches(text))),
+        }
+    }
+
+    /// Collects the fields whose values decide. False when any text may.
+    fn decided_by(&self, fields: &mut Vec<Field>) -> bool {
+        match self {
+            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => {
+                nodes.iter().all(|node| node.decided_by(fields))
+            }
+            Node::Not(node) => node.decided_by(fields),
+            Node::Present(_) => true,
+            Node::Some(field, predicates) => {
+                fields.push(*field);
+                fields.extend(predicates.iter().filter_map(|predicate| match predicate {
+                    Predicate::Reference(other, ..) => Some(*other),
+                    _ => None,
+                }));
+                true
+            }
+            Node::Keyword(_) => false,
         }
     }
 

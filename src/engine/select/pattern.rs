@@ -97,14 +97,6 @@ impl Pattern {
         matches!(self.shape, Shape::Anything)
     }
 
-    /// The text that it compares with as a whole, if it does.
-    pub(super) fn whole(&self) -> Option<&str> {
-        match &self.shape {
-            Shape::Whole(literal) => Some(&literal.text),
-            _ => None,
-        }
-    }
-
     /// About how much a comparison costs, for trying the cheapest first.
     pub(super) fn cost(&self) -> u32 {
         match self.shape {

@@ -48,6 +48,24 @@ impl Total {
         }
     }
 
+    /// Begins anew.
+    fn clear(&mut self) {
+        match self {
+            Total::Number(number) | Total::Greatest(number) => *number = 0.0,
+            Total::Distinct(distinct) | Total::Weight(distinct) => distinct.clear(),
+        }
+    }
+
+    /// An empty total of the same kind.
+    fn fresh(&self) -> Total {
+        match self {
+            Total::Number(_) => Total::Number(0.0),
+            Total::Greatest(_) => Total::Greatest(0.0),
+            Total::Distinct(_) => Total::Distinct(Box::default()),
+            Total::Weight(_) => Total::Weight(Box::default()),
+        }
+    }
+
     fn add(&mut self, sight: &Sight<'_>) {
         match self {
             Total::Number(number) => *number += sight.amount,
@@ -289,17 +307,16 @@ where
         if self.closing.is_some() {
             self.settle(moment, plan, prior, outcome);
         }
-        let kept = match self.total {
-            Total::Number(_) => Kept::Number,
-            Total::Distinct(_) => Kept::Distinct,
-            Total::Weight(_) => Kept::Weight,
-            Total::Greatest(_) => Kept::Greatest,
-        };
-        let total = std::mem::replace(&mut self.total, empty(kept));
-        self.closing = Some(Box::new(Closing { slot: self.slot, total }));
+        let over = self.slot;
         self.slot = slot;
-        if moment.now >= plan.close(self.closing.as_ref().map_or(i32::MAX, |closing| closing.slot)) {
-            self.settle(moment, plan, prior, outcome);
+        if moment.now >= plan.close(over) {
+            let seen = self.total.value();
+            self.total.clear();
+            self.learn(over, seen, moment, plan, prior, outcome);
+        } else {
+            let fresh = self.total.fresh();
+            let total = std::mem::replace(&mut self.total, fresh);
+            self.closing = Some(Box::new(Closing { slot: over, total }));
         }
         self.notes.clear();
         self.rung = 0;
@@ -309,10 +326,24 @@ where
         self.version = u32::MAX;
     }
 
-    /// Learns the window that is over, and accounts for the empty windows between it and the open one.
+    /// Learns the window that was left open for late events.
     fn settle(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
-        let Some(closing) = self.closing.take() else { return };
-        let seen = B::Seen::of(closing.total.value());
+        if let Some(closing) = self.closing.take() {
+            self.learn(closing.slot, closing.total.value(), moment, plan, prior, outcome);
+        }
+    }
+
+    /// Learns a window that is over, and accounts for the empty windows between it and the open one.
+    fn learn(
+        &mut self,
+        over: i32,
+        total: f64,
+        moment: Moment,
+        plan: &Plan,
+        prior: &B::Prior,
+        outcome: &mut Outcome,
+    ) {
+        let seen = B::Seen::of(total);
         outcome.judgements += 1;
         let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
@@ -321,10 +352,9 @@ where
         }
         let learned = self.baseline.learn(prior, moment.scale, seen, &plan.decay);
         if learned == Learned::RegimeChange {
-            let total = closing.total.value();
             outcome.raised.push(Raised {
                 at: moment.now,
-                window_start: plan.begin(closing.slot),
+                window_start: plan.begin(over),
                 surprise: rung_begin(1),
                 rung: 1,
                 seen: total,
@@ -335,7 +365,7 @@ where
                 regime_change: true,
             });
         }
-        let empty = i64::from(self.slot) - i64::from(closing.slot) - 1;
+        let empty = i64::from(self.slot) - i64::from(over) - 1;
         if let Ok(empty @ 1..) = u64::try_from(empty) {
             self.baseline.age(empty, &plan.decay);
             // A prediction covers empty windows too: each was a chance to be wrong.
