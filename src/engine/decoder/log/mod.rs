@@ -24,6 +24,8 @@ mod syslog_time;
 mod sysmon;
 mod text;
 mod values;
+mod web_access;
+mod web_error;
 mod windows;
 mod windows_security;
 mod zeek;
@@ -71,13 +73,24 @@ pub enum Format {
     Json,
     /// Linux audit records, raw or enriched.
     Audit,
+    /// Access logs of nginx, Apache and their like: common and combined format.
+    WebAccess,
+    /// Error logs of nginx and Apache.
+    WebError,
     /// Lines of syslog: RFC 3164 and RFC 5424 framing, and what rsyslog and journald write to files.
     Syslog,
 }
 
 impl Format {
     /// Every format, the one with the surest mark first.
-    pub const ALL: &'static [Format] = &[Format::ZeekTsv, Format::Json, Format::Audit, Format::Syslog];
+    pub const ALL: &'static [Format] = &[
+        Format::ZeekTsv,
+        Format::Json,
+        Format::Audit,
+        Format::WebAccess,
+        Format::WebError,
+        Format::Syslog,
+    ];
 
     /// The format's name, as summaries print it.
     pub const fn name(self) -> &'static str {
@@ -85,6 +98,8 @@ impl Format {
             Format::ZeekTsv => "zeek-tsv",
             Format::Json => "json",
             Format::Audit => "auditd",
+            Format::WebAccess => "web-access",
+            Format::WebError => "web-error",
             Format::Syslog => "syslog",
         }
     }
@@ -95,6 +110,8 @@ impl Format {
             Format::ZeekTsv => line.starts_with(b"#fields") || line.starts_with(b"#separator"),
             Format::Json => (line.starts_with(b"{") || line.starts_with(b"@cee:")) && line.ends_with(b"}"),
             Format::Audit => audit::is_line(line),
+            Format::WebAccess => web_access::is_line(line),
+            Format::WebError => web_error::is_line(line),
             Format::Syslog => syslog::is_line(line),
         }
     }
@@ -105,6 +122,8 @@ impl Format {
             Format::ZeekTsv => Box::new(zeek_tsv::ZeekTsv::new()),
             Format::Json => Box::new(json::JsonLines::new()),
             Format::Audit => Box::new(audit::AuditDecoder::new(context)),
+            Format::WebAccess => Box::new(web_access::WebAccessDecoder::new(context)),
+            Format::WebError => Box::new(web_error::WebErrorDecoder::new(context)),
             Format::Syslog => Box::new(syslog::SyslogDecoder::new(context)),
         }
     }
