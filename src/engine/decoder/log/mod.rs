@@ -2,6 +2,7 @@
 //!
 //! To add a format: a variant of [`Format`], its name, its way to know a line, its decoder.
 
+mod accounts;
 mod audit;
 mod audit_event;
 mod audit_facts;
@@ -16,9 +17,11 @@ mod eve;
 mod eve_details;
 pub mod json;
 pub mod lines;
+mod pam;
 mod programs;
 mod scanner;
 mod sshd;
+mod sudo;
 mod syslog;
 mod syslog_time;
 mod sysmon;

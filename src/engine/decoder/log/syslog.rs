@@ -4,6 +4,7 @@
 //! A message that is said to be repeated (`message repeated 3 times: [ ... ]`, `last message repeated 3 times`) becomes
 //! as many events, up to [`REPEATS_MAX`].
 
+use super::audit::{self, Audit};
 use super::programs::{self, Programs};
 use super::syslog_time::{LineTime, YearClock, read};
 use super::text::{add_host, leading_number, number, split_once, word};
@@ -168,6 +169,7 @@ fn skip_structured_data(text: &[u8]) -> Option<&[u8]> {
 pub(super) struct SyslogDecoder {
     clock: YearClock,
     programs: Programs,
+    audit: Audit,
     /// The latest time of a line, for lines that have none.
     latest: Option<Timestamp>,
     /// The message that `last message repeated` would mean, with its parts in front.
@@ -189,6 +191,7 @@ impl SyslogDecoder {
         SyslogDecoder {
             clock: YearClock::new(context),
             programs: Programs::default(),
+            audit: Audit::default(),
             latest: None,
             last: None,
         }
@@ -281,6 +284,10 @@ impl LineDecoder for SyslogDecoder {
             }
         };
         output.tally.decoded += 1;
+        if let Some(record) = audit_record(&header) {
+            self.audit.take(&record, header.host, output);
+            return;
+        }
         let mut programs = std::mem::take(&mut self.programs);
         match self.repeated(&header) {
             Some((count, header)) => {
@@ -296,9 +303,25 @@ impl LineDecoder for SyslogDecoder {
         self.programs = programs;
     }
 
-    fn advance(&mut self, _time: Timestamp, _output: &mut Output) {}
+    fn advance(&mut self, time: Timestamp, output: &mut Output) {
+        self.audit.give(time, output);
+    }
 
-    fn finish(&mut self, _output: &mut Output) {}
+    fn finish(&mut self, output: &mut Output) {
+        self.audit.finish(output);
+    }
+}
+
+/// An audit record that a daemon or the kernel (`[12.5] audit: type=1300 audit(...`) handed to syslog.
+fn audit_record<'a>(header: &Header<'a>) -> Option<audit::Line<'a>> {
+    match programs::name(header.program) {
+        b"audispd" | b"auditd" | b"audisp-syslog" | b"audit" => audit::parse(header.message),
+        b"kernel" => {
+            let (_, record) = split_once(header.message, b"audit: ")?;
+            audit::parse(record)
+        }
+        _ => None,
+    }
 }
 
 fn event(time: Timestamp, header: &Header<'_>, programs: &mut Programs) -> Event {
