@@ -135,7 +135,7 @@ def expected(path):
 
 
 DNS_TYPES = {"A": 1, "NS": 2, "CNAME": 5, "SOA": 6, "NULL": 10, "PTR": 12, "HINFO": 13, "MX": 15, "TXT": 16, "AAAA": 28,
-             "SRV": 33, "NAPTR": 35, "OPT": 41, "DS": 43, "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "SVCB": 64, "HTTPS": 65,
+             "LOC": 29, "SRV": 33, "NAPTR": 35, "OPT": 41, "DS": 43, "RRSIG": 46, "NSEC": 47, "DNSKEY": 48, "SVCB": 64, "HTTPS": 65,
              "ANY": 255, "*": 255}
 RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5, "YXDOMAIN": 6,
           "YXRRSET": 7, "NXRRSET": 8, "NOTAUTH": 9, "NOTZONE": 10}
@@ -144,7 +144,7 @@ RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4,
 def plain_name(name):
     """A name with what is no printable ASCII as `?`: here it is written in decimal, by tshark as it happens to be."""
     name = re.sub(r"\\\d\d\d|\\u[0-9a-f]{4}", "\x01", name.lower()).replace("\\", "")
-    return re.sub(r"[^!-~]+", "?", "" if name in (".", "<Root>") else name)
+    return re.sub(r"[^!-}]+", "?", "" if name in (".", "<Root>") else name)
 
 
 def number_of(text, table):
@@ -181,7 +181,9 @@ def seen(path, program):
         elif dataset == "dns":
             kind = number_of(event.get("dns.question.type"), DNS_TYPES)
             key = (pair, int(event["dns.id"]), plain_name(event.get("dns.question.name", "")), kind)
-            questions.setdefault(key, number_of(event.get("dns.response_code"), RCODES))
+            # A late answer comes after the event of the question that got none in time.
+            rcode = number_of(event.get("dns.response_code"), RCODES)
+            questions[key] = rcode if questions.get(key) is None else questions[key]
         elif dataset == "http":
             if "http.request.method" in event:
                 host = event.get("url.domain", "")

@@ -4,6 +4,7 @@ use crate::engine::program::EngineBounds;
 use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
+use crate::run::score::{self, ScoreOptions};
 use crate::run::{OutputFormat, detectors, explain};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
@@ -37,6 +38,24 @@ enum Command {
         id: Option<String>,
         #[command(flatten)]
         written: Written,
+    },
+    /// Score a time series in a CSV file: one column, `anomaly_score` in [0, 1], is added
+    #[command(after_help = "Example:\n  stakeout score cpu.csv --time timestamp --value load -o scored.csv")]
+    Score {
+        /// The CSV file, plain or gzip; - is standard input
+        file: PathBuf,
+        /// The column that holds the time
+        #[arg(long)]
+        time: Option<String>,
+        /// A column to judge; may be given several times [default: the only number column]
+        #[arg(long = "value")]
+        values: Vec<String>,
+        /// Judge every number column
+        #[arg(long, conflicts_with = "values")]
+        all: bool,
+        /// The file to write [default: standard output]
+        #[arg(short, long)]
+        output: Option<PathBuf>,
     },
     /// Show all the numbers behind an alert that a replay wrote
     #[command(after_help = "Example:\n  stakeout replay auth.log --format ecs > alerts.json\n  \
@@ -141,6 +160,22 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 None => detectors::list(&catalog, &mut stdout)?,
             }
         }
+        Command::Score {
+            file,
+            time,
+            values,
+            all,
+            output,
+        } => {
+            let options = ScoreOptions {
+                file,
+                time,
+                values,
+                all,
+                output,
+            };
+            score::score(&options, &mut std::io::BufWriter::new(stdout))?;
+        }
         Command::Explain { id, alerts } => explain::run(&id, &alerts, &mut stdout)?,
     }
     Ok(0)
@@ -148,7 +183,10 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
 
 impl Written {
     fn sources(self) -> Sources {
-        Sources { config: self.config, detectors: self.detectors }
+        Sources {
+            config: self.config,
+            detectors: self.detectors,
+        }
     }
 
     /// What the site has written; every mistake at once if there are any.
@@ -157,7 +195,11 @@ impl Written {
             Ok(site) => Ok(site),
             Err(mistakes) => {
                 let listed: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
-                bail!("{} mistakes in configuration or detectors{}", mistakes.len(), listed.concat())
+                bail!(
+                    "{} mistakes in configuration or detectors{}",
+                    mistakes.len(),
+                    listed.concat()
+                )
             }
         }
     }
@@ -186,7 +228,11 @@ fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
         inputs: arguments.inputs,
         threads: usize::from(arguments.threads),
         format: arguments.format,
-        budget: if arguments.no_budget { Budget::Unlimited } else { Budget::AlertsPerDay(alerts_per_day) },
+        budget: if arguments.no_budget {
+            Budget::Unlimited
+        } else {
+            Budget::AlertsPerDay(alerts_per_day)
+        },
         year: arguments.year,
         line_zone,
         state: arguments.state,

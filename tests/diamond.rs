@@ -17,14 +17,21 @@ fn every_folder_imports_only_what_stands_below_it() {
     let mut broken = Vec::new();
     for (folder, allowed) in MAY_SEE {
         let mut files = Vec::new();
-        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder), &mut files);
+        collect(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder),
+            &mut files,
+        );
         assert!(!files.is_empty(), "src/{folder} has no files");
         for file in files {
             let text = fs::read_to_string(&file).expect("a source file that was just listed");
             for (number, line) in text.lines().enumerate() {
                 for seen in imports(line) {
                     if !allowed.contains(&seen) {
-                        broken.push(format!("{}:{}: {folder} must not see {seen}", file.display(), number + 1));
+                        broken.push(format!(
+                            "{}:{}: {folder} must not see {seen}",
+                            file.display(),
+                            number + 1
+                        ));
                     }
                 }
             }
@@ -44,13 +51,19 @@ fn the_test_notices_a_broken_import() {
 fn imports(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("crate::").map(|(at, prefix)| {
         let rest = &line[at + prefix.len()..];
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         &rest[..end]
     })
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = fs::read_dir(folder).expect("a folder of src").flatten().map(|e| e.path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(folder)
+        .expect("a folder of src")
+        .flatten()
+        .map(|e| e.path())
+        .collect();
     entries.sort();
     for entry in entries {
         if entry.is_dir() {

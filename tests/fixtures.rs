@@ -98,8 +98,13 @@ fn alerts(inputs: &[PathBuf], threads: usize) -> (Vec<Value>, String) {
 
 /// Whether an alert is what a scenario expects: the detector itself or in support, about the entity, at the time.
 fn meets(alert: &Value, expectation: &Expectation) -> bool {
-    let rules = std::iter::once(&alert["rule"]["id"])
-        .chain(alert["stakeout"]["findings"].as_array().into_iter().flatten().map(|finding| &finding["rule"]));
+    let rules = std::iter::once(&alert["rule"]["id"]).chain(
+        alert["stakeout"]["findings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|finding| &finding["rule"]),
+    );
     let mut rules = rules.filter_map(Value::as_str);
     let entity = &alert["stakeout"]["entity"];
     let related = alert["related"].to_string();
@@ -107,10 +112,16 @@ fn meets(alert: &Value, expectation: &Expectation) -> bool {
         let held = &entity[field.as_str()];
         held == value
             || held.as_str().is_some_and(|held| value.as_str() == Some(held))
-            || value.as_str().is_some_and(|value| related.contains(&format!("\"{value}\"")))
+            || value
+                .as_str()
+                .is_some_and(|value| related.contains(&format!("\"{value}\"")))
     });
-    let overlaps = alert["event"]["start"].as_str().is_some_and(|start| start <= expectation.to.as_str())
-        && alert["@timestamp"].as_str().is_some_and(|end| end >= expectation.from.as_str());
+    let overlaps = alert["event"]["start"]
+        .as_str()
+        .is_some_and(|start| start <= expectation.to.as_str())
+        && alert["@timestamp"]
+            .as_str()
+            .is_some_and(|end| end >= expectation.from.as_str());
     rules.any(|rule| rule == expectation.detector) && about && overlaps
 }
 
@@ -131,7 +142,11 @@ fn snapshot(alerts: &[Value]) -> String {
             alert["rule"]["id"].as_str().unwrap_or(""),
             alert["stakeout"]["peak"]["surprise"],
             alert["message"].as_str().unwrap_or(""),
-            if support.is_empty() { String::new() } else { format!(" | with {}", support.join(", ")) },
+            if support.is_empty() {
+                String::new()
+            } else {
+                format!(" | with {}", support.join(", "))
+            },
         );
     }
     text
@@ -151,22 +166,37 @@ fn attacks_are_found_benign_recordings_are_quiet_and_nothing_changes_unnoticed()
     let mut matrix = BTreeMap::new();
     let mut detectors = BTreeSet::new();
     for scenario in scenarios() {
-        let inputs: Vec<_> = scenario.truth.inputs.iter().map(|input| scenario.folder.join(input)).collect();
+        let inputs: Vec<_> = scenario
+            .truth
+            .inputs
+            .iter()
+            .map(|input| scenario.folder.join(input))
+            .collect();
         let (alerts, _) = alerts(&inputs, 1);
         for expectation in scenario.truth.expect.iter().filter(|expectation| expectation.required) {
             if !alerts.iter().any(|alert| meets(alert, expectation)) {
-                problems.push(format!("{}: {} was not told: {expectation:?}", scenario.name, expectation.detector));
+                problems.push(format!(
+                    "{}: {} was not told: {expectation:?}",
+                    scenario.name, expectation.detector
+                ));
             }
         }
         if let Some(most) = scenario.truth.alerts_per_day_max {
             let mut days = BTreeMap::new();
             for alert in &alerts {
-                let day = alert["@timestamp"].as_str().and_then(|time| time.get(..10)).unwrap_or("").to_owned();
+                let day = alert["@timestamp"]
+                    .as_str()
+                    .and_then(|time| time.get(..10))
+                    .unwrap_or("")
+                    .to_owned();
                 *days.entry(day).or_insert(0.0) += 1.0;
             }
             for (day, count) in days {
                 if count > most && !scenario.truth.attack {
-                    problems.push(format!("{}: {count} alerts on {day}, at most {most} are accepted", scenario.name));
+                    problems.push(format!(
+                        "{}: {count} alerts on {day}, at most {most} are accepted",
+                        scenario.name
+                    ));
                 }
             }
         }
@@ -181,21 +211,52 @@ fn attacks_are_found_benign_recordings_are_quiet_and_nothing_changes_unnoticed()
     }
     let mut text = String::from("# Alerts by scenario and detector. A detector that is not named told nothing.\n");
     for (scenario, row) in &matrix {
-        let cells: Vec<_> = row.iter().map(|(detector, count)| format!("{detector}={count}")).collect();
-        let _ = writeln!(text, "{scenario}: {}", if cells.is_empty() { "-".to_owned() } else { cells.join(" ") });
+        let cells: Vec<_> = row
+            .iter()
+            .map(|(detector, count)| format!("{detector}={count}"))
+            .collect();
+        let _ = writeln!(
+            text,
+            "{scenario}: {}",
+            if cells.is_empty() {
+                "-".to_owned()
+            } else {
+                cells.join(" ")
+            }
+        );
     }
-    compare(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/matrix.snap"), &text, &mut stale);
+    compare(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/matrix.snap"),
+        &text,
+        &mut stale,
+    );
     assert!(problems.is_empty(), "{}", problems.join("\n"));
-    assert!(stale.is_empty(), "snapshots are stale (UPDATE_SNAPSHOTS=1 writes them):\n{}", stale.join("\n"));
+    assert!(
+        stale.is_empty(),
+        "snapshots are stale (UPDATE_SNAPSHOTS=1 writes them):\n{}",
+        stale.join("\n")
+    );
 }
 
 #[test]
 fn the_number_of_partitions_changes_nothing() {
     let scenarios = scenarios();
-    let Some(scenario) = scenarios.iter().find(|scenario| scenario.truth.attack) else { return };
-    let inputs: Vec<_> = scenario.truth.inputs.iter().map(|input| scenario.folder.join(input)).collect();
+    let Some(scenario) = scenarios.iter().find(|scenario| scenario.truth.attack) else {
+        return;
+    };
+    let inputs: Vec<_> = scenario
+        .truth
+        .inputs
+        .iter()
+        .map(|input| scenario.folder.join(input))
+        .collect();
     let (_, one) = alerts(&inputs, 1);
     for partitions in [2, 8, 1024] {
-        assert!(alerts(&inputs, partitions).1 == one, "{} partitions differ in {}", partitions, scenario.name);
+        assert!(
+            alerts(&inputs, partitions).1 == one,
+            "{} partitions differ in {}",
+            partitions,
+            scenario.name
+        );
     }
 }

@@ -27,7 +27,12 @@ fn login(time: Timestamp, source: u64, user: u64, host: u64, good: bool) -> Even
     let mut event = Event::new(time);
     event.add_str(Field::EventCategory, "authentication");
     event.add_str(Field::EventOutcome, if good { "success" } else { "failure" });
-    event.add_ip(Field::SourceIp, format!("198.51.{}.{}", source / 250, source % 250).parse().expect("an address"));
+    event.add_ip(
+        Field::SourceIp,
+        format!("198.51.{}.{}", source / 250, source % 250)
+            .parse()
+            .expect("an address"),
+    );
     event.add_str(Field::UserName, &format!("user{user}"));
     event.add_str(Field::HostName, &format!("host{host}"));
     event.add_str(Field::EventDataset, "sshd");
@@ -40,7 +45,12 @@ fn flow(time: Timestamp, source: u64, destination: u64, port: u64, bytes: u64) -
     event.add_str(Field::EventType, "connection");
     event.add_str(Field::EventType, "end");
     event.add_ip(Field::SourceIp, format!("10.0.0.{source}").parse().expect("an address"));
-    event.add_ip(Field::DestinationIp, format!("203.0.{}.{}", destination / 250, destination % 250).parse().expect("an address"));
+    event.add_ip(
+        Field::DestinationIp,
+        format!("203.0.{}.{}", destination / 250, destination % 250)
+            .parse()
+            .expect("an address"),
+    );
     event.add_u64(Field::DestinationPort, port);
     event.add_u64(Field::SourceBytes, bytes);
     event.add_u64(Field::DestinationPackets, 3);
@@ -60,7 +70,13 @@ fn inputs() -> Vec<Vec<Event>> {
         let input = numbers.below(5) as usize;
         if second % 7 == 0 {
             let good = numbers.below(20) > 0;
-            inputs[input].push(login(time, numbers.below(30), numbers.below(12), numbers.below(4), good));
+            inputs[input].push(login(
+                time,
+                numbers.below(30),
+                numbers.below(12),
+                numbers.below(4),
+                good,
+            ));
         }
         if second % 3 == 0 {
             let bytes = 200 + numbers.below(5000);
@@ -132,18 +148,29 @@ struct Manner {
 
 fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
     let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
-    let bounds = manner.entities_max.map_or_else(EngineBounds::default, |entities_per_key_group_max| EngineBounds {
-        entities_per_key_group_max,
-    });
+    let bounds = manner
+        .entities_max
+        .map_or_else(EngineBounds::default, |entities_per_key_group_max| EngineBounds {
+            entities_per_key_group_max,
+        });
     let program = Program::new(&catalog, Networks::default(), bounds).expect("not too many detectors");
     let begin = || {
         let partitions = manner.partitions.max(1);
-        Engine::new(program.clone(), Budget::AlertsPerDay(20.0), partitions, jiff::tz::TimeZone::UTC)
+        Engine::new(
+            program.clone(),
+            Budget::AlertsPerDay(20.0),
+            partitions,
+            jiff::tz::TimeZone::UTC,
+        )
     };
     let mut engine = begin();
     let mut numbers = manner.watermark_seed.map(Numbers);
     let mut alerts = Vec::new();
-    let restarts: Vec<_> = manner.restarts.iter().map(|percent| events.len() * percent / 100).collect();
+    let restarts: Vec<_> = manner
+        .restarts
+        .iter()
+        .map(|percent| events.len() * percent / 100)
+        .collect();
     for (place, stamped) in events.into_iter().enumerate() {
         if restarts.contains(&place) {
             let bytes = engine.save(&mut alerts).expect("state is written");
@@ -158,7 +185,11 @@ fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
         engine.push(stamped, &mut alerts);
     }
     engine.finish(&mut alerts);
-    alerts.iter().map(without_positions).map(|alert| format!("{alert:?}\n")).collect()
+    alerts
+        .iter()
+        .map(without_positions)
+        .map(|alert| format!("{alert:?}\n"))
+        .collect()
 }
 
 /// Positions of evidence may differ when the records of an input are in another order.
@@ -171,24 +202,57 @@ fn without_positions(alert: &Alert) -> Alert {
 
 #[test]
 fn partitions_watermarks_and_shuffles_change_nothing() {
-    let plain = alerts(merged(inputs(), None), Manner { partitions: 1, ..Manner::default() });
+    let plain = alerts(
+        merged(inputs(), None),
+        Manner {
+            partitions: 1,
+            ..Manner::default()
+        },
+    );
     let told = plain.lines().count();
-    assert!(told >= 3, "the attacks of the sample are told, {told} forms were:\n{plain}");
+    assert!(
+        told >= 3,
+        "the attacks of the sample are told, {told} forms were:\n{plain}"
+    );
     for partitions in [2, 8, 1024] {
-        let other = alerts(merged(inputs(), None), Manner { partitions, ..Manner::default() });
+        let other = alerts(
+            merged(inputs(), None),
+            Manner {
+                partitions,
+                ..Manner::default()
+            },
+        );
         assert_eq!(plain, other, "{partitions} partitions");
     }
     for seed in [1, 2] {
-        let manner = Manner { partitions: 3, watermark_seed: Some(seed), ..Manner::default() };
-        assert_eq!(plain, alerts(merged(inputs(), None), manner), "watermarks of seed {seed}");
-        let manner = Manner { partitions: 2, ..Manner::default() };
-        assert_eq!(plain, alerts(merged(inputs(), Some(seed)), manner), "shuffle of seed {seed}");
+        let manner = Manner {
+            partitions: 3,
+            watermark_seed: Some(seed),
+            ..Manner::default()
+        };
+        assert_eq!(
+            plain,
+            alerts(merged(inputs(), None), manner),
+            "watermarks of seed {seed}"
+        );
+        let manner = Manner {
+            partitions: 2,
+            ..Manner::default()
+        };
+        assert_eq!(
+            plain,
+            alerts(merged(inputs(), Some(seed)), manner),
+            "shuffle of seed {seed}"
+        );
     }
 }
 
 #[test]
 fn saving_and_restoring_anywhere_changes_nothing() {
-    let manner = Manner { partitions: 4, ..Manner::default() };
+    let manner = Manner {
+        partitions: 4,
+        ..Manner::default()
+    };
     let plain = alerts(merged(inputs(), None), manner);
     for restarts in [&[1, 50][..], &[17, 34, 66, 67], &[68, 69, 99]] {
         let other = alerts(merged(inputs(), None), Manner { restarts, ..manner });
@@ -201,7 +265,12 @@ fn state_that_cannot_be_used_is_refused_whole() {
     let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
     let program = Program::new(&catalog, Networks::default(), EngineBounds::default()).expect("not too many detectors");
     let begin = |partitions| {
-        Engine::new(program.clone(), Budget::AlertsPerDay(20.0), partitions, jiff::tz::TimeZone::UTC)
+        Engine::new(
+            program.clone(),
+            Budget::AlertsPerDay(20.0),
+            partitions,
+            jiff::tz::TimeZone::UTC,
+        )
     };
     let bytes = begin(2).save(&mut Vec::new()).expect("state is written");
     assert!(begin(2).restore(&bytes).is_ok());
@@ -213,7 +282,11 @@ fn state_that_cannot_be_used_is_refused_whole() {
 
 #[test]
 fn reaching_the_bound_of_entities_is_the_same_for_any_number_of_partitions() {
-    let manner = |partitions| Manner { partitions, entities_max: Some(1), ..Manner::default() };
+    let manner = |partitions| Manner {
+        partitions,
+        entities_max: Some(1),
+        ..Manner::default()
+    };
     let plain = alerts(merged(inputs(), None), manner(1));
     assert_eq!(plain, alerts(merged(inputs(), None), manner(8)));
     assert_eq!(plain, alerts(merged(inputs(), None), manner(1024)));
@@ -223,6 +296,12 @@ fn reaching_the_bound_of_entities_is_the_same_for_any_number_of_partitions() {
 fn a_record_of_2099_is_refused_and_moves_nothing() {
     let mut without = inputs();
     without[2].retain(|event| event.time() < Timestamp::from_seconds(4_000_000_000));
-    let manner = Manner { partitions: 1, ..Manner::default() };
-    assert_eq!(alerts(merged(inputs(), None), manner), alerts(merged(without, None), manner));
+    let manner = Manner {
+        partitions: 1,
+        ..Manner::default()
+    };
+    assert_eq!(
+        alerts(merged(inputs(), None), manner),
+        alerts(merged(without, None), manner)
+    );
 }

@@ -135,11 +135,7 @@ impl Measure {
     pub const fn grows(&self) -> bool {
         matches!(
             self,
-            Measure::Count
-                | Measure::Sum(_)
-                | Measure::Distinct(_)
-                | Measure::DistinctBytes(_)
-                | Measure::Spread(_)
+            Measure::Count | Measure::Sum(_) | Measure::Distinct(_) | Measure::DistinctBytes(_) | Measure::Spread(_)
         )
     }
 

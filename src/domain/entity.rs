@@ -139,7 +139,7 @@ fn write_number(number: u64, bytes: &mut Vec<u8>) {
 }
 
 /// The hash of canonical bytes.
-pub fn hash(bytes: &[u8]) -> EntityHash {
+fn hash(bytes: &[u8]) -> EntityHash {
     EntityHash(xxhash_rust::xxh3::xxh3_64_with_seed(bytes, SEED))
 }
 

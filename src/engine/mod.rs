@@ -10,6 +10,7 @@ pub mod pipeline;
 pub mod population;
 pub mod program;
 pub mod select;
+pub mod series;
 pub mod snapshot;
 pub mod table;
 pub mod triage;

@@ -4,9 +4,9 @@
 //! A partition never asks what time it is: events and watermarks tell. Whatever was due before an event happens before
 //! it, so that a watermark more or less changes nothing.
 
+use super::order::Stamped;
 use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
-use super::order::Stamped;
 use super::table::{Bounds, Found, Row, SavedTable, Table};
 use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
 use crate::domain::{Duration, Entity, EntityHash, EntityValue, Field, Finding, Timestamp, Value, hash_value};
@@ -128,7 +128,15 @@ impl Partition {
             let stamped = &batch.events[visit.event as usize];
             self.advance(stamped.engine_time, Timestamp::MAX, program, version, findings);
             let bytes = &batch.bytes[visit.bytes.start as usize..visit.bytes.end as usize];
-            self.observe(stamped, visit, bytes, batch.hours[visit.event as usize], program, version, findings);
+            self.observe(
+                stamped,
+                visit,
+                bytes,
+                batch.hours[visit.event as usize],
+                program,
+                version,
+                findings,
+            );
         }
         for (_, address) in moved {
             self.forget_address(*address);
@@ -153,7 +161,9 @@ impl Partition {
         };
         let table = &mut self.tables[usize::from(visit.kind)];
         let group = || group_of(bytes, program);
-        let Found::Row(number) = table.visit(visit.hash, bytes, stamped.engine_time, &bounds, group) else { return };
+        let Found::Row(number) = table.visit(visit.hash, bytes, stamped.engine_time, &bounds, group) else {
+            return;
+        };
         let Some(row) = table.row_mut(number) else { return };
         row.last = row.last.max(stamped.engine_time);
         let group = usize::from(row.group).min(GROUPS - 1);
@@ -162,7 +172,9 @@ impl Partition {
             let detector_number = detectors.trailing_zeros() as usize;
             detectors &= detectors - 1;
             let detector = &program.detectors[detector_number];
-            let Some((value, amount)) = measured(&detector.watched, stamped, &mut self.scratch) else { continue };
+            let Some((value, amount)) = measured(&detector.watched, stamped, &mut self.scratch) else {
+                continue;
+            };
             for plan_number in detector.plans.clone() {
                 let plan = &program.plans[usize::from(plan_number)];
                 let sight = Sight {
@@ -180,8 +192,7 @@ impl Partition {
                 };
                 let mut outcome = Outcome::default();
                 let belief = &version.beliefs[usize::from(plan_number)][group];
-                let (watch, is_new) =
-                    watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
+                let (watch, is_new) = watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
                 let votes = &mut self.summary.votes[usize::from(plan_number)][group];
                 watch.observe(&sight, plan, belief, votes, &mut outcome);
                 let silence = watch.silence_due(plan, belief);
@@ -189,13 +200,33 @@ impl Partition {
                 take_up(&mut self.summary, plan_number, &outcome);
                 let (kind, hash) = (visit.kind, row.hash);
                 if is_new {
-                    self.newborn.push(Newborn { kind, plan: plan_number, row: number, hash });
+                    self.newborn.push(Newborn {
+                        kind,
+                        plan: plan_number,
+                        row: number,
+                        hash,
+                    });
                 }
-                for (at, silence) in silence.map(|at| (at, true)).into_iter().chain(outcome.wake.map(|at| (at, false))) {
-                    self.wakes.push(Reverse(Wake { at, kind, hash, plan: plan_number, row: number, silence }));
+                for (at, silence) in silence
+                    .map(|at| (at, true))
+                    .into_iter()
+                    .chain(outcome.wake.map(|at| (at, false)))
+                {
+                    self.wakes.push(Reverse(Wake {
+                        at,
+                        kind,
+                        hash,
+                        plan: plan_number,
+                        row: number,
+                        silence,
+                    }));
                 }
                 for raised in outcome.raised {
-                    let entity = if row.shared { Entity::from_bytes(bytes) } else { row.entity.clone() };
+                    let entity = if row.shared {
+                        Entity::from_bytes(bytes)
+                    } else {
+                        row.entity.clone()
+                    };
                     let mut finding = finding(raised, plan, entity, row.shared, version);
                     finding.target = target(&stamped.event, plan);
                     finding.seen_text = seen_text(&detector.watched, stamped);
@@ -220,7 +251,9 @@ impl Partition {
             if wake.silence && wake.at > silence_until {
                 continue;
             }
-            let Some(row) = self.tables[usize::from(wake.kind)].row_mut(wake.row) else { continue };
+            let Some(row) = self.tables[usize::from(wake.kind)].row_mut(wake.row) else {
+                continue;
+            };
             if row.hash != wake.hash {
                 continue;
             }
@@ -229,7 +262,9 @@ impl Partition {
             let belief = &version.beliefs[usize::from(wake.plan)][group];
             let bar = version.bars[usize::from(plan.detector)];
             let (shared, entity) = (row.shared, row.entity.clone());
-            let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == wake.plan) else { continue };
+            let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == wake.plan) else {
+                continue;
+            };
             let raised = if wake.silence {
                 watch.fall_silent(wake.at, plan, belief, bar).map(|(raised, again)| {
                     if let Some(at) = again {
@@ -279,7 +314,9 @@ impl Partition {
         let (tables, summary) = (&mut self.tables, &mut self.summary);
         let mut judgements = 0;
         self.newborn.retain(|newborn| {
-            let Some(row) = tables[usize::from(newborn.kind)].row_mut(newborn.row) else { return false };
+            let Some(row) = tables[usize::from(newborn.kind)].row_mut(newborn.row) else {
+                return false;
+            };
             if row.hash != newborn.hash {
                 return false;
             }
@@ -332,7 +369,11 @@ impl Partition {
         let known = |kind: u8, plan: u16| usize::from(kind) < program.kinds.len() && usize::from(plan) < plans;
         let good = saved.wakes.iter().all(|wake| known(wake.kind, wake.plan))
             && saved.newborn.iter().all(|newborn| known(newborn.kind, newborn.plan))
-            && tables.iter().flat_map(Table::rows).flat_map(|row| &row.watches).all(|(plan, _)| usize::from(*plan) < plans)
+            && tables
+                .iter()
+                .flat_map(Table::rows)
+                .flat_map(|row| &row.watches)
+                .all(|(plan, _)| usize::from(*plan) < plans)
             && saved.summary.votes.len() == plans;
         good.then(|| Partition {
             tables,
@@ -364,7 +405,9 @@ fn measured(watched: &Watched, stamped: &Stamped, bytes: &mut Vec<u8>) -> Option
     match watched {
         Watched::Events | Watched::Hits | Watched::Hour => Some((0, 1.0)),
         Watched::Gap => {
-            let destination = event.get(Field::DestinationIp).map_or(0, |value| hash_value(value, bytes));
+            let destination = event
+                .get(Field::DestinationIp)
+                .map_or(0, |value| hash_value(value, bytes));
             Some((destination, 1.0))
         }
         Watched::Spread(slot) => {
@@ -487,4 +530,3 @@ fn finding(raised: Raised, plan: &Plan, entity: Entity, shared: bool, version: &
         population: version.number,
     }
 }
-

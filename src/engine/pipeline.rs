@@ -7,7 +7,9 @@ use super::population::{Population, epoch_of};
 use super::program::{Program, SHAPE};
 use super::snapshot::{self, Saved, SnapshotProblem};
 use super::triage::{Budget, Counters, Desk, Triage};
-use crate::domain::{Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity, write_value};
+use crate::domain::{
+    Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity, write_value,
+};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -59,11 +61,16 @@ impl Engine {
         let population = Population::new(&program.definitions, budget);
         let partitions = partitions.clamp(1, KEY_GROUPS);
         Engine {
-            partitions: (0..partitions).map(|_| Partition::new(&program, population.blank())).collect(),
+            partitions: (0..partitions)
+                .map(|_| Partition::new(&program, population.blank()))
+                .collect(),
             threads: partitions.min(std::thread::available_parallelism().map_or(1, usize::from)),
             population,
             triage: Triage::new(budget),
-            batch: Batch { visits: vec![Vec::new(); partitions], ..Batch::default() },
+            batch: Batch {
+                visits: vec![Vec::new(); partitions],
+                ..Batch::default()
+            },
             findings: Vec::new(),
             epoch: None,
             now: Timestamp::MIN,
@@ -87,7 +94,11 @@ impl Engine {
     pub fn totals(&self) -> Totals {
         Totals {
             events: self.events,
-            entities: self.partitions.iter().map(|partition| partition.entities() as u64).sum(),
+            entities: self
+                .partitions
+                .iter()
+                .map(|partition| partition.entities() as u64)
+                .sum(),
             judgements: self.partitions.iter().map(Partition::judgements).sum(),
             shared: self.partitions.iter().map(Partition::shared_visits).sum(),
             triage: self.triage.counters(),
@@ -126,7 +137,13 @@ impl Engine {
         let version = self.population.current().clone();
         for partition in &mut self.partitions {
             partition.pass_over();
-            partition.advance(Timestamp::MAX, Timestamp::MIN, &self.program, &version, &mut self.findings);
+            partition.advance(
+                Timestamp::MAX,
+                Timestamp::MIN,
+                &self.program,
+                &version,
+                &mut self.findings,
+            );
         }
         for finding in &mut self.findings {
             // What the end of the input closes became known at its end, not later.
@@ -138,7 +155,11 @@ impl Engine {
     /// Ends a run whose state is kept: what is open stays open.
     pub fn save(&mut self, alerts: &mut Vec<Alert>) -> Result<Vec<u8>, SnapshotProblem> {
         self.run_batch(alerts);
-        let mut leases: Vec<_> = self.leases.iter().map(|(address, machine)| (*address, *machine)).collect();
+        let mut leases: Vec<_> = self
+            .leases
+            .iter()
+            .map(|(address, machine)| (*address, *machine))
+            .collect();
         leases.sort_unstable();
         snapshot::write(&Saved {
             plans: snapshot::plan_names(&self.program.definitions),
@@ -170,10 +191,15 @@ impl Engine {
                 wanted: self.partitions.len(),
             });
         }
-        let corrupt = |what: &str| SnapshotProblem::Corrupt { reason: format!("{what} contradict themselves") };
+        let corrupt = |what: &str| SnapshotProblem::Corrupt {
+            reason: format!("{what} contradict themselves"),
+        };
         let program = &self.program;
-        let partitions: Option<Vec<_>> =
-            saved.partitions.into_iter().map(|partition| Partition::restore(partition, program)).collect();
+        let partitions: Option<Vec<_>> = saved
+            .partitions
+            .into_iter()
+            .map(|partition| Partition::restore(partition, program))
+            .collect();
         self.partitions = partitions.ok_or_else(|| corrupt("entities"))?;
         if !self.population.restore(saved.population) {
             return Err(corrupt("priors"));
@@ -276,7 +302,9 @@ impl Engine {
             if detectors == 0 {
                 continue;
             }
-            let Some(hash) = write_entity(event, &entities.fields, &mut bytes) else { continue };
+            let Some(hash) = write_entity(event, &entities.fields, &mut bytes) else {
+                continue;
+            };
             let start = self.batch.bytes.len() as u32;
             self.batch.bytes.extend_from_slice(&bytes);
             let visit = Visit {
@@ -327,7 +355,10 @@ impl Engine {
                         })
                     })
                     .collect();
-                workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+                workers
+                    .into_iter()
+                    .map(std::thread::ScopedJoinHandle::join)
+                    .collect::<Vec<_>>()
             });
             for findings in found {
                 match findings {
@@ -355,9 +386,14 @@ impl Engine {
                 .cmp(&(b.at, b.detector, &b.entity, b.window, b.rung, &b.seen_text))
                 .then_with(|| a.surprise.total_cmp(&b.surprise))
         });
-        let ready = self.findings.partition_point(|finding| finding.at < watermark || watermark == Timestamp::MAX);
+        let ready = self
+            .findings
+            .partition_point(|finding| finding.at < watermark || watermark == Timestamp::MAX);
         let version = self.population.current().clone();
-        let desk = Desk { definitions: &self.program.definitions, bars: &version.bars };
+        let desk = Desk {
+            definitions: &self.program.definitions,
+            bars: &version.bars,
+        };
         for finding in self.findings.drain(..ready) {
             self.triage.push(finding, &desk, alerts);
         }
@@ -415,7 +451,11 @@ impl Selection {
         while open != 0 {
             let number = open.trailing_zeros() as usize;
             open &= open - 1;
-            if program.detectors[number].rest.as_ref().is_some_and(|rest| !rest.matches(event)) {
+            if program.detectors[number]
+                .rest
+                .as_ref()
+                .is_some_and(|rest| !rest.matches(event))
+            {
                 selected &= !(1 << number);
             }
         }
@@ -437,7 +477,11 @@ struct WeekClock {
 
 impl WeekClock {
     fn new(zone: jiff::tz::TimeZone) -> Self {
-        WeekClock { zone, hour: i64::MIN, offset_seconds: 0 }
+        WeekClock {
+            zone,
+            hour: i64::MIN,
+            offset_seconds: 0,
+        }
     }
 
     /// 0 to 167; Monday's first hour is 0.

@@ -74,12 +74,14 @@ impl Belief {
     pub fn of(prior: &Prior, window: Duration) -> Belief {
         let known_after = SPREAD_KNOWN_AFTER.as_seconds() / window.as_seconds();
         match prior {
-            Prior::Count(prior) | Prior::Distinct(prior) => {
-                Belief::Count(
-                    CountPrior::new(prior.mean, prior.dispersion, prior.weight).spread_known_after(known_after),
-                )
-            }
-            Prior::Ratio { mean, dispersion, weight } => Belief::Ratio(RatioPrior::new(*mean, *dispersion, *weight)),
+            Prior::Count(prior) | Prior::Distinct(prior) => Belief::Count(
+                CountPrior::new(prior.mean, prior.dispersion, prior.weight).spread_known_after(known_after),
+            ),
+            Prior::Ratio {
+                mean,
+                dispersion,
+                weight,
+            } => Belief::Ratio(RatioPrior::new(*mean, *dispersion, *weight)),
             Prior::Category { discount, strength } => Belief::Category(CategoryPrior::new(*discount, *strength)),
             Prior::Magnitude(prior) => Belief::Magnitude(
                 MagnitudePrior::new(prior.typical, prior.spread * prior.spread, prior.weight)
@@ -89,9 +91,17 @@ impl Belief {
             Prior::TimeOfWeek { weight } => Belief::TimeOfWeek(TimeOfWeekPrior::new(*weight)),
             Prior::Interval { .. } => Belief::Interval(Box::default(), CategoryPrior::new(0.5, 1.0)),
             // A number without a law of its own is judged as an amount.
-            Prior::Quantile { typical, spread, weight } => {
+            Prior::Quantile {
+                typical,
+                spread,
+                weight,
+            } => {
                 let relative = spread / typical.abs().max(1e-9);
-                Belief::Magnitude(MagnitudePrior::new(typical.max(0.0), (relative * relative).ln_1p(), *weight))
+                Belief::Magnitude(MagnitudePrior::new(
+                    typical.max(0.0),
+                    (relative * relative).ln_1p(),
+                    *weight,
+                ))
             }
         }
     }
@@ -226,10 +236,10 @@ impl Population {
     /// A population that nobody has voted in yet.
     pub fn new(definitions: &[Definition], budget: Budget) -> Self {
         let own: Vec<Belief> = definitions
-                .iter()
-                .flat_map(|definition| definition.baseline.priors.iter().zip(&definition.windows))
-                .map(|(prior, window)| Belief::of(prior, *window))
-                .collect();
+            .iter()
+            .flat_map(|definition| definition.baseline.priors.iter().zip(&definition.windows))
+            .map(|(prior, window)| Belief::of(prior, *window))
+            .collect();
         let detector_of_plan = definitions
             .iter()
             .enumerate()
@@ -276,7 +286,11 @@ impl Population {
         SavedPopulation {
             held: self.held.clone(),
             current: (self.current.number, self.current_held.clone()),
-            pending: self.pending.iter().map(|(epoch, _, held)| (*epoch, held.clone())).collect(),
+            pending: self
+                .pending
+                .iter()
+                .map(|(epoch, _, held)| (*epoch, held.clone()))
+                .collect(),
         }
     }
 

@@ -15,7 +15,9 @@ pub struct EngineBounds {
 
 impl Default for EngineBounds {
     fn default() -> Self {
-        EngineBounds { entities_per_key_group_max: 4096 }
+        EngineBounds {
+            entities_per_key_group_max: 4096,
+        }
     }
 }
 
@@ -126,7 +128,9 @@ impl Program {
     pub fn new(catalog: &Catalog, networks: Networks, bounds: EngineBounds) -> Result<Program, TooManyDetectors> {
         let compiled = catalog.detectors();
         if compiled.len() > DETECTORS_MAX {
-            return Err(TooManyDetectors { detectors: compiled.len() });
+            return Err(TooManyDetectors {
+                detectors: compiled.len(),
+            });
         }
         let mut program = Program {
             definitions: compiled.iter().map(|detector| detector.definition.clone()).collect(),
@@ -148,7 +152,10 @@ impl Program {
         let kind = match self.kinds.iter().position(|kind| kind.fields == definition.entity) {
             Some(kind) => kind,
             None => {
-                self.kinds.push(Kind { fields: definition.entity.clone(), detectors: 0 });
+                self.kinds.push(Kind {
+                    fields: definition.entity.clone(),
+                    detectors: 0,
+                });
                 self.kinds.len() - 1
             }
         };

@@ -39,7 +39,9 @@ pub enum SnapshotProblem {
         bytes: usize,
     },
     /// Another program, or a later version, has written it.
-    #[error("the state has format {found}, this program reads format {FORMAT}; use the version that wrote it, or remove it to begin anew")]
+    #[error(
+        "the state has format {found}, this program reads format {FORMAT}; use the version that wrote it, or remove it to begin anew"
+    )]
     UnknownFormat {
         /// The format number found.
         found: u16,
@@ -71,14 +73,19 @@ pub(super) fn plan_names(definitions: &[Definition]) -> Vec<String> {
     definitions
         .iter()
         .flat_map(|definition| {
-            definition.windows.iter().map(move |window| format!("{}@{}/{window}", definition.id, definition.version))
+            definition
+                .windows
+                .iter()
+                .map(move |window| format!("{}@{}/{window}", definition.id, definition.version))
         })
         .collect()
 }
 
 pub(super) fn write(saved: &Saved) -> Result<Vec<u8>, SnapshotProblem> {
     let bytes = FORMAT.to_le_bytes().to_vec();
-    postcard::to_extend(saved, bytes).map_err(|error| SnapshotProblem::Corrupt { reason: error.to_string() })
+    postcard::to_extend(saved, bytes).map_err(|error| SnapshotProblem::Corrupt {
+        reason: error.to_string(),
+    })
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Saved, SnapshotProblem> {
@@ -89,11 +96,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Saved, SnapshotProblem> {
     if found != FORMAT {
         return Err(SnapshotProblem::UnknownFormat { found });
     }
-    let (saved, rest): (Saved, &[u8]) =
-        postcard::take_from_bytes(body).map_err(|error| SnapshotProblem::Corrupt { reason: error.to_string() })?;
+    let (saved, rest): (Saved, &[u8]) = postcard::take_from_bytes(body).map_err(|error| SnapshotProblem::Corrupt {
+        reason: error.to_string(),
+    })?;
     if rest.is_empty() {
         Ok(saved)
     } else {
-        Err(SnapshotProblem::Corrupt { reason: format!("{} bytes too many", rest.len()) })
+        Err(SnapshotProblem::Corrupt {
+            reason: format!("{} bytes too many", rest.len()),
+        })
     }
 }

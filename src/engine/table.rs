@@ -149,7 +149,9 @@ impl Table {
         SavedTable {
             rows: self.rows.clone(),
             free: self.free.clone(),
-            contacts: contacts.filter_map(|(group, cells)| Some((group as u16, cells.as_ref()?.to_vec()))).collect(),
+            contacts: contacts
+                .filter_map(|(group, cells)| Some((group as u16, cells.as_ref()?.to_vec())))
+                .collect(),
             contacts_day: self.contacts_day,
             shared_visits: self.shared_visits,
         }
@@ -157,13 +159,21 @@ impl Table {
 
     /// The table that was saved. Nothing when it contradicts itself.
     pub(super) fn restore(saved: SavedTable) -> Option<Table> {
-        let mut table = Table { rows: saved.rows, free: saved.free, ..Table::new() };
+        let mut table = Table {
+            rows: saved.rows,
+            free: saved.free,
+            ..Table::new()
+        };
         table.contacts_day = saved.contacts_day;
         table.shared_visits = saved.shared_visits;
         for (group, cells) in saved.contacts {
             *table.contacts.get_mut(usize::from(group))? = Some(Box::new(cells.try_into().ok()?));
         }
-        if table.free.iter().any(|number| !matches!(table.rows.get(*number as usize), Some(None))) {
+        if table
+            .free
+            .iter()
+            .any(|number| !matches!(table.rows.get(*number as usize), Some(None)))
+        {
             return None;
         }
         let rows = &table.rows;
@@ -173,7 +183,9 @@ impl Table {
                 table.counts[row.hash.key_group()] += 1;
             }
             table.index.insert_unique(row.hash.0, number as u32, |number| {
-                rows.get(*number as usize).and_then(Option::as_ref).map_or(0, |row| row.hash.0)
+                rows.get(*number as usize)
+                    .and_then(Option::as_ref)
+                    .map_or(0, |row| row.hash.0)
             });
         }
         Some(table)

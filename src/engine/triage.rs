@@ -198,7 +198,15 @@ impl Triage {
             return;
         };
         let at = incident.last;
-        let Some((_, target)) = incident.alert.peak.target.clone().filter(|(_, target)| *target != key.1) else { return };
+        let Some((_, target)) = incident
+            .alert
+            .peak
+            .target
+            .clone()
+            .filter(|(_, target)| *target != key.1)
+        else {
+            return;
+        };
         if incident.alert.peak.surprise < ACTOR_SURPRISE || matches!(incident.fate, Fate::Supports(_)) {
             return;
         }
@@ -359,12 +367,16 @@ impl Triage {
     ) -> Option<(u16, Entity)> {
         let incident = self.incidents.get(key)?;
         let sources = incident.alert.peak.context.related.iter();
-        let sources = sources.filter(|(field, _)| *field == Field::SourceIp as u16).map(|(_, source)| source.clone());
+        let sources = sources
+            .filter(|(field, _)| *field == Field::SourceIp as u16)
+            .map(|(_, source)| source.clone());
         std::iter::once(actor(&key.1)).chain(sources).find_map(|actor| {
             let causes = self.causes.get(&actor)?;
             let same = |cause: &&Cause| {
                 let other = desk.definitions.get(usize::from(cause.key.0));
-                at <= cause.last.plus(QUIET) && cause.key != *key && other.is_some_and(|other| same_tactic(other, definition))
+                at <= cause.last.plus(QUIET)
+                    && cause.key != *key
+                    && other.is_some_and(|other| same_tactic(other, definition))
             };
             causes.iter().find(same).map(|cause| cause.key.clone())
         })

@@ -20,11 +20,17 @@ pub fn run(id: &str, alerts: &Path, stdout: &mut dyn Write) -> anyhow::Result<()
         }
         let document: serde_json::Value = serde_json::from_str(&line)
             .with_context(|| format!("{}:{}: not an alert document", alerts.display(), number + 1))?;
-        let held = document.pointer("/event/id").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let held = document
+            .pointer("/event/id")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
         if !held.starts_with(id) {
             continue;
         }
-        let other = found.as_ref().and_then(|found| found.pointer("/event/id")).and_then(serde_json::Value::as_str);
+        let other = found
+            .as_ref()
+            .and_then(|found| found.pointer("/event/id"))
+            .and_then(serde_json::Value::as_str);
         if other.is_some_and(|other| other != held) {
             bail!("{id}: several alerts begin with this id; give more of it");
         }
@@ -32,6 +38,9 @@ pub fn run(id: &str, alerts: &Path, stdout: &mut dyn Write) -> anyhow::Result<()
     }
     match found {
         Some(document) => Ok(stdout.write_all(explanation(&document).as_bytes())?),
-        None => bail!("{id}: no such alert in {}; `stakeout replay --format ecs` writes alerts with their ids", alerts.display()),
+        None => bail!(
+            "{id}: no such alert in {}; `stakeout replay --format ecs` writes alerts with their ids",
+            alerts.display()
+        ),
     }
 }

@@ -107,17 +107,29 @@ pub(super) fn open_all(
             match open_capture(path, opened) {
                 Ok(capture) => {
                     captures.push(capture);
-                    named.push(Named { path: name, format: "capture".to_owned(), number });
+                    named.push(Named {
+                        path: name,
+                        format: "capture".to_owned(),
+                        number,
+                    });
                 }
                 Err(complaint) => complaints.push(complaint),
             }
         } else if let Some(format) = detect(&opened.head) {
             streams.push(open_log(path, opened, format, number, reading));
-            named.push(Named { path: name, format: format.name().to_owned(), number });
+            named.push(Named {
+                path: name,
+                format: format.name().to_owned(),
+                number,
+            });
         } else {
             complaints.push(Complaint(format!(
                 "{name}: not a format that is known; captures (pcap, pcapng) and logs ({}) are",
-                Format::ALL.iter().map(|format| format.name()).collect::<Vec<_>>().join(", ")
+                Format::ALL
+                    .iter()
+                    .map(|format| format.name())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )));
         }
     }
@@ -125,7 +137,10 @@ pub(super) fn open_all(
         streams.push(Stream::new(
             Source::Wire(Box::new(Wire {
                 captures,
-                decoder: PacketDecoder::new(PacketOptions { flows_max: reading.flows_max, ..PacketOptions::default() }),
+                decoder: PacketDecoder::new(PacketOptions {
+                    flows_max: reading.flows_max,
+                    ..PacketOptions::default()
+                }),
                 output: Output::default(),
             })),
             OrderBuffer::new(named.len().min(usize::from(u16::MAX)) as u16, Duration::ZERO),
@@ -144,7 +159,11 @@ fn open_capture(path: &Path, opened: Opened) -> Result<OpenCapture, Complaint> {
             path.display()
         )));
     }
-    Ok(OpenCapture { capture, link, next: None })
+    Ok(OpenCapture {
+        capture,
+        link,
+        next: None,
+    })
 }
 
 fn open_log(path: &Path, opened: Opened, format: Format, number: u16, reading: &Reading) -> Stream {
@@ -155,9 +174,20 @@ fn open_log(path: &Path, opened: Opened, format: Format, number: u16, reading: &
         (zone.to_offset(at).seconds() / 60) as i16
     });
     let year = reading.year.unwrap_or_else(|| {
-        let first = opened.head.split(|byte| *byte == b'\n').find(|line| !line.is_empty()).unwrap_or_default();
-        let end = if path == Path::new("-") { Vec::new() } else { tail(path, TAIL_BYTES).unwrap_or_default() };
-        let last = end.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap_or(first);
+        let first = opened
+            .head
+            .split(|byte| *byte == b'\n')
+            .find(|line| !line.is_empty())
+            .unwrap_or_default();
+        let end = if path == Path::new("-") {
+            Vec::new()
+        } else {
+            tail(path, TAIL_BYTES).unwrap_or_default()
+        };
+        let last = end
+            .split(|byte| *byte == b'\n')
+            .rfind(|line| !line.is_empty())
+            .unwrap_or(first);
         year_of_first_line(Ends { first, last }, known_by, offset_minutes).unwrap_or(1970)
     });
     let log = Log {
@@ -171,7 +201,10 @@ fn open_log(path: &Path, opened: Opened, format: Format, number: u16, reading: &
         believed: Vec::new(),
         reached: Timestamp::MIN,
     };
-    Stream::new(Source::Log(Box::new(log)), OrderBuffer::new(number, reading.disorder_max))
+    Stream::new(
+        Source::Log(Box::new(log)),
+        OrderBuffer::new(number, reading.disorder_max),
+    )
 }
 
 impl Stream {
@@ -275,7 +308,9 @@ impl Wire {
                 .iter_mut()
                 .filter(|open| open.next.is_some())
                 .min_by_key(|open| open.next.as_ref().map(|(time, _, _)| *time));
-            let Some(open) = earliest else { return self.give(order, sorted, false) };
+            let Some(open) = earliest else {
+                return self.give(order, sorted, false);
+            };
             if let (Some(link), Some((time, length, bytes))) = (open.link, open.next.take()) {
                 self.decoder.frame(link, time, length, &bytes, &mut self.output);
             }
@@ -287,13 +322,21 @@ impl Wire {
     }
 
     /// The same for a single capture, whose frames need not be compared.
-    fn read_only(&mut self, order: &mut OrderBuffer, sorted: &mut Vec<Stamped>, complaints: &mut Vec<Complaint>) -> bool {
+    fn read_only(
+        &mut self,
+        order: &mut OrderBuffer,
+        sorted: &mut Vec<Stamped>,
+        complaints: &mut Vec<Complaint>,
+    ) -> bool {
         for _ in 0..FRAMES {
-            let Some(only) = self.captures.first_mut() else { return false };
+            let Some(only) = self.captures.first_mut() else {
+                return false;
+            };
             let Some(link) = only.link else { return false };
             match only.capture.next_frame() {
                 Ok(Some(frame)) => {
-                    self.decoder.frame(link, frame.time, frame.original_length, frame.bytes, &mut self.output);
+                    self.decoder
+                        .frame(link, frame.time, frame.original_length, frame.bytes, &mut self.output);
                 }
                 Ok(None) => return self.give(order, sorted, false),
                 Err(failure) => {
@@ -338,7 +381,8 @@ impl Log {
             }
         };
         let (decoder, output) = (&mut self.decoder, &mut self.output);
-        self.splitter.feed(&self.piece[..count], |line| decode(line, decoder.as_mut(), output));
+        self.splitter
+            .feed(&self.piece[..count], |line| decode(line, decoder.as_mut(), output));
         self.give(order, sorted);
         true
     }

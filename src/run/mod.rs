@@ -6,6 +6,7 @@ pub mod explain;
 mod input;
 mod output;
 pub mod replay;
+pub mod score;
 mod summary;
 
 pub use output::Format as OutputFormat;

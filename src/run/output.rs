@@ -26,7 +26,11 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     pub(super) fn new(format: Format, writer: Box<dyn Write + 'a>) -> Self {
-        Output { format, writer: io::BufWriter::new(writer), told: Vec::new() }
+        Output {
+            format,
+            writer: io::BufWriter::new(writer),
+            told: Vec::new(),
+        }
     }
 
     /// Takes forms of alerts as they become known.
@@ -49,7 +53,11 @@ impl<'a> Output<'a> {
             serde_json::to_writer(&mut self.writer, &document).map_err(io::Error::from)?;
             self.writer.write_all(b"\n")?;
         }
-        if self.format == Format::Text { Ok(()) } else { self.writer.flush() }
+        if self.format == Format::Text {
+            Ok(())
+        } else {
+            self.writer.flush()
+        }
     }
 
     /// Everything has been told.
@@ -64,10 +72,17 @@ impl<'a> Output<'a> {
 
 /// The width of the terminal, as the shell tells it.
 fn columns() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120)
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(120)
 }
 
 /// The default form: a table on a terminal, documents elsewhere.
 pub(super) fn default_format() -> Format {
-    if io::stdout().is_terminal() { Format::Text } else { Format::Ecs }
+    if io::stdout().is_terminal() {
+        Format::Text
+    } else {
+        Format::Ecs
+    }
 }

@@ -83,7 +83,10 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     let (mut streams, named) = open_all(&paths, &reading, &mut complaints);
     let program = Program::new(&request.catalog, request.networks.clone(), request.bounds)?;
     let definitions = program.definitions.clone();
-    let head = Letterhead { definitions: &definitions, program: env!("CARGO_PKG_VERSION") };
+    let head = Letterhead {
+        definitions: &definitions,
+        program: env!("CARGO_PKG_VERSION"),
+    };
     let mut engine = Engine::new(program, request.budget, request.threads, request.site_zone.clone());
     if let Some(folder) = &request.state {
         restore(&mut engine, folder)?;
@@ -118,7 +121,11 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     let mut summary = summarise(&engine, &streams);
     summary.inputs = named
         .into_iter()
-        .map(|named| InputSummary { path: named.path, format: named.format, number: named.number })
+        .map(|named| InputSummary {
+            path: named.path,
+            format: named.format,
+            number: named.number,
+        })
         .collect();
     summary.problems = complaints.into_iter().map(|complaint| complaint.0).collect();
     summary.interrupted = interrupted;
@@ -151,7 +158,9 @@ fn save(engine: &mut Engine, folder: &Path, alerts: &mut Vec<crate::domain::Aler
     std::fs::create_dir_all(folder).with_context(writing)?;
     let new = folder.join(format!("{STATE_FILE}.new"));
     let mut file = std::fs::File::create(&new).with_context(writing)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).with_context(writing)?;
+    file.write_all(&bytes)
+        .and_then(|()| file.sync_all())
+        .with_context(writing)?;
     std::fs::rename(&new, folder.join(STATE_FILE)).with_context(writing)
 }
 
@@ -225,7 +234,9 @@ fn watch_signals() -> Arc<AtomicBool> {
     let flag = stop.clone();
     // Without the watcher a signal ends the program at once, which is no worse than without this function.
     let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            return;
+        };
         runtime.block_on(async move {
             use tokio::signal::unix::{SignalKind, signal};
             let (Ok(mut terminate), Ok(mut interrupt)) =
@@ -254,7 +265,12 @@ struct Progress {
 impl Progress {
     fn new(quiet: bool) -> Self {
         let now = Instant::now();
-        Progress { shown: !quiet && std::io::stderr().is_terminal(), ticks: 0, last: now, begun: now }
+        Progress {
+            shown: !quiet && std::io::stderr().is_terminal(),
+            ticks: 0,
+            last: now,
+            begun: now,
+        }
     }
 
     /// Whether half a second has passed; looks at the clock once in a thousand events.
@@ -269,7 +285,11 @@ impl Progress {
 
     fn show(&self, events: u64, stderr: &mut dyn Write) {
         if self.shown {
-            let _ = write!(stderr, "\r{events} events in {:.0} s", self.begun.elapsed().as_secs_f64());
+            let _ = write!(
+                stderr,
+                "\r{events} events in {:.0} s",
+                self.begun.elapsed().as_secs_f64()
+            );
             let _ = stderr.flush();
         }
     }

@@ -1,7 +1,7 @@
 //! An alert as an Elastic Common Schema document, the default form.
 
-use super::sentence::{normal_if, sentence};
 use super::Letterhead;
+use super::sentence::{normal_if, sentence};
 use crate::domain::{Alert, Definition, Entity, EntityValue, Field, Finding, Level, risk};
 use serde_json::{Map, Value, json};
 
@@ -30,7 +30,10 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
     let folded = alert.actors_total > 0;
     let entity = match &alert.peak.target {
         Some((field, target)) if folded => named(&[*field], target),
-        _ => named(&definition.entity.iter().map(|field| *field as u16).collect::<Vec<_>>(), &alert.first.entity),
+        _ => named(
+            &definition.entity.iter().map(|field| *field as u16).collect::<Vec<_>>(),
+            &alert.first.entity,
+        ),
     };
     for (name, value) in &entity {
         place(&mut document, name, value.clone());
@@ -41,15 +44,16 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
 }
 
 fn event(alert: &Alert, definition: &Definition) -> Value {
-    let category = if definition.id.contains("login") || definition.tags.iter().any(|tag| tag == "attack.credential-access") {
-        "authentication"
-    } else if definition.id.contains("file") || definition.id.contains("directory") {
-        "file"
-    } else if definition.id.contains("process") || definition.id.contains("child") {
-        "process"
-    } else {
-        "network"
-    };
+    let category =
+        if definition.id.contains("login") || definition.tags.iter().any(|tag| tag == "attack.credential-access") {
+            "authentication"
+        } else if definition.id.contains("file") || definition.id.contains("directory") {
+            "file"
+        } else if definition.id.contains("process") || definition.id.contains("child") {
+            "process"
+        } else {
+            "network"
+        };
     json!({
         "kind": "alert", "id": alert.id, "category": [category], "type": ["info"], "module": "stakeout",
         "start": alert.start.to_string(), "end": alert.end.to_string(),
@@ -101,7 +105,9 @@ fn place(document: &mut Map<String, Value>, name: &str, value: Value) {
             document.insert(name.to_owned(), value);
         }
         Some((first, rest)) => {
-            let inner = document.entry(first.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            let inner = document
+                .entry(first.to_owned())
+                .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(inner) = inner {
                 place(inner, rest, value);
             }
@@ -123,7 +129,12 @@ fn related(alert: &Alert, definition: &Definition) -> Value {
             list.push(value);
         }
     };
-    for actor in alert.actors.iter().map(|actor| &actor.entity).chain([&alert.first.entity]) {
+    for actor in alert
+        .actors
+        .iter()
+        .map(|actor| &actor.entity)
+        .chain([&alert.first.entity])
+    {
         for (field, value) in definition.entity.iter().zip(actor.values()) {
             add(*field, &value);
         }
@@ -156,8 +167,12 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
             })
         })
         .collect();
-    let evidence: Vec<_> =
-        first.context.evidence.iter().map(|(input, sequence)| json!({ "input": input, "sequence": sequence })).collect();
+    let evidence: Vec<_> = first
+        .context
+        .evidence
+        .iter()
+        .map(|(input, sequence)| json!({ "input": input, "sequence": sequence }))
+        .collect();
     let events = first.context.events.max(1) as f64;
     let mut body = json!({
         "entity": entity,
@@ -199,7 +214,10 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
 
 fn expected(finding: &Finding, definition: &Definition) -> Value {
     let held = &finding.expected;
-    let window = definition.windows.get(usize::from(finding.window)).map_or(0.0, |window| window.as_seconds());
+    let window = definition
+        .windows
+        .get(usize::from(finding.window))
+        .map_or(0.0, |window| window.as_seconds());
     json!({
         "typical": rounded(held.typical, 3), "low": rounded(held.low, 3), "high": rounded(held.high, 3),
         "mean": rounded(held.mean, 4), "variance": rounded(held.variance, 4), "z": rounded(held.z, 2),

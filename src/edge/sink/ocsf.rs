@@ -40,7 +40,11 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
         })
         .collect();
     let target = entity_text(&first.entity, definition);
-    let window = definition.windows.get(usize::from(first.window)).map(ToString::to_string).unwrap_or_default();
+    let window = definition
+        .windows
+        .get(usize::from(first.window))
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let span = json!({
         "start_time": milliseconds(first.window_start),
         "end_time": milliseconds(alert.at),

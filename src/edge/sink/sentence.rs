@@ -10,9 +10,16 @@ pub fn sentence(alert: &Alert, head: &Letterhead<'_>) -> String {
     };
     let said = about(&alert.peak, definition);
     if alert.actors_total > 0 {
-        let target = alert.peak.target.as_ref().map_or_else(|| "one target".to_owned(), |(_, target)| target.text());
+        let target = alert
+            .peak
+            .target
+            .as_ref()
+            .map_or_else(|| "one target".to_owned(), |(_, target)| target.text());
         let name = entity_text(&alert.peak.entity, definition);
-        return format!("{} actors against {target}; strongest {name}: {said}", alert.actors_total);
+        return format!(
+            "{} actors against {target}; strongest {name}: {said}",
+            alert.actors_total
+        );
     }
     format!("{}: {said}", entity_text(&alert.peak.entity, definition))
 }
@@ -23,7 +30,11 @@ pub fn entity_text(entity: &Entity, definition: &Definition) -> String {
     match (definition.entity.as_slice(), values.len()) {
         ([Field::SourceIp, Field::DestinationIp, ..], 2..) => {
             let mut parts = entity.text().split(' ').map(str::to_owned).collect::<Vec<_>>();
-            let port = if parts.len() > 2 { format!(" port {}", parts.split_off(2).join(" ")) } else { String::new() };
+            let port = if parts.len() > 2 {
+                format!(" port {}", parts.split_off(2).join(" "))
+            } else {
+                String::new()
+            };
             format!("{}{port}", parts.join(" to "))
         }
         _ => entity.text(),
@@ -31,7 +42,11 @@ pub fn entity_text(entity: &Entity, definition: &Definition) -> String {
 }
 
 fn about(finding: &Finding, definition: &Definition) -> String {
-    let window = definition.windows.get(usize::from(finding.window)).copied().unwrap_or(Duration::ZERO);
+    let window = definition
+        .windows
+        .get(usize::from(finding.window))
+        .copied()
+        .unwrap_or(Duration::ZERO);
     let span = window_text(window);
     let (low, high) = (finding.expected.low, finding.expected.high);
     let usual = |unit: &str| {
@@ -44,9 +59,18 @@ fn about(finding: &Finding, definition: &Definition) -> String {
     let value = finding.seen_text.as_deref().unwrap_or("");
     match &definition.measure {
         _ if definition.absence => {
-            format!("silent for {} windows of {span}; it usually has {} events in one", whole(finding.seen), whole(finding.expected.typical))
+            format!(
+                "silent for {} windows of {span}; it usually has {} events in one",
+                whole(finding.seen),
+                whole(finding.expected.typical)
+            )
         }
-        Measure::Count => format!("{} events in {span}; {} ({})", whole(finding.seen), usual(""), definition.title),
+        Measure::Count => format!(
+            "{} events in {span}; {} ({})",
+            whole(finding.seen),
+            usual(""),
+            definition.title
+        ),
         Measure::Sum(field) if field.name().ends_with(".bytes") => format!(
             "{} in {span}; {} to {} are usual for it ({})",
             amount(finding.seen),
@@ -55,14 +79,29 @@ fn about(finding: &Finding, definition: &Definition) -> String {
             definition.title
         ),
         Measure::Sum(_) | Measure::Value(_) => {
-            format!("{} in {span}; {} ({})", whole(finding.seen), usual(""), definition.title)
+            format!(
+                "{} in {span}; {} ({})",
+                whole(finding.seen),
+                usual(""),
+                definition.title
+            )
         }
         Measure::Distinct(fields) => {
             let names: Vec<_> = fields.iter().map(|field| field.name()).collect();
-            format!("{} different {} in {span}; {}", whole(finding.seen), names.join(" and "), usual(""))
+            format!(
+                "{} different {} in {span}; {}",
+                whole(finding.seen),
+                names.join(" and "),
+                usual("")
+            )
         }
         Measure::DistinctBytes(field) => {
-            format!("{} of new {} in {span}; {}", amount(finding.seen), field.name(), usual(" B"))
+            format!(
+                "{} of new {} in {span}; {}",
+                amount(finding.seen),
+                field.name(),
+                usual(" B")
+            )
         }
         Measure::Spread(slot) => format!(
             "events in {} different slots of {} within {span}; {} ({})",
@@ -78,11 +117,18 @@ fn about(finding: &Finding, definition: &Definition) -> String {
             definition.title
         ),
         Measure::Interval => {
-            format!("contacts every {} s, regular as a clock ({})", whole(finding.seen), definition.title)
+            format!(
+                "contacts every {} s, regular as a clock ({})",
+                whole(finding.seen),
+                definition.title
+            )
         }
         Measure::Category(_) | Measure::Network(_) => {
             let known = whole(finding.expected.typical);
-            format!("{value} is new or rare for it; it has {known} usual values ({})", definition.title)
+            format!(
+                "{value} is new or rare for it; it has {known} usual values ({})",
+                definition.title
+            )
         }
         Measure::TimeOfWeek => format!("active at an hour when it usually is not ({})", definition.title),
     }
@@ -112,7 +158,11 @@ pub(super) fn window_text(window: Duration) -> String {
 
 /// A number without more digits than people read.
 pub(super) fn whole(number: f64) -> String {
-    if number.abs() >= 10.0 || number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.1}") }
+    if number.abs() >= 10.0 || number.fract() == 0.0 {
+        format!("{number:.0}")
+    } else {
+        format!("{number:.1}")
+    }
 }
 
 /// Bytes as people write them: `1.2 GB`.
@@ -120,7 +170,11 @@ pub fn amount(bytes: f64) -> String {
     let mut value = bytes.max(0.0);
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 1000.0 {
-            return if unit == "B" { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") };
+            return if unit == "B" {
+                format!("{value:.0} {unit}")
+            } else {
+                format!("{value:.1} {unit}")
+            };
         }
         value /= 1000.0;
     }

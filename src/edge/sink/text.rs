@@ -14,9 +14,16 @@ pub fn table(alerts: &[Alert], head: &Letterhead<'_>, columns: usize) -> String 
         return text;
     }
     let columns = columns.clamp(60, 200);
-    let _ = writeln!(text, "{:<19}  {:>4}  {:<28}  WHO AND WHAT", "TIME (UTC)", "RISK", "DETECTOR");
+    let _ = writeln!(
+        text,
+        "{:<19}  {:>4}  {:<28}  WHO AND WHAT",
+        "TIME (UTC)", "RISK", "DETECTOR"
+    );
     for alert in alerts {
-        let name = head.definitions.get(usize::from(alert.first.detector)).map_or("", |definition| &definition.id);
+        let name = head
+            .definitions
+            .get(usize::from(alert.first.detector))
+            .map_or("", |definition| &definition.id);
         let time = alert.first.at.to_string();
         let _ = write!(
             text,

@@ -104,7 +104,9 @@ impl CategoryPrior {
 
     /// The probability of a value at most as common in the group as this one; `None` while the group is small.
     pub fn at_most_as_common(&self, hash: u64) -> Option<f64> {
-        self.prevalence.as_ref().map(|prevalence| prevalence.mass(prevalence.count(hash)).0)
+        self.prevalence
+            .as_ref()
+            .map(|prevalence| prevalence.mass(prevalence.count(hash)).0)
     }
 
     /// The mass, among what is new to an entity, of values no more common in the group, and of less common ones.

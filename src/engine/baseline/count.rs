@@ -192,6 +192,11 @@ impl Count {
         }
     }
 
+    /// What the slow memory alone says.
+    pub(super) fn judge_slow(&self, prior: &CountPrior, scale: f64, seen: u64, tail: Tail) -> Judgement {
+        self.slow_law(prior, scale).tails(seen).judge(tail, self.memory(prior))
+    }
+
     fn slow_law(&self, prior: &CountPrior, scale: f64) -> Hurdle {
         self.law(prior, scale, self.level.slow(&prior.exact()))
     }
@@ -226,7 +231,7 @@ impl Baseline for Count {
     }
 
     fn judge(&self, prior: &CountPrior, scale: f64, seen: u64, tail: Tail) -> Judgement {
-        let slow = self.slow_law(prior, scale).tails(seen).judge(tail, self.memory(prior));
+        let slow = self.judge_slow(prior, scale, seen, tail);
         let fast = self
             .level
             .has_fast()
@@ -333,7 +338,8 @@ impl Baseline for Count {
             + (summary.mean_squares - summary.mean_noise) as f64 / ONE)
             / n;
         let spreads = summary.spreads as f64 + DEFINITION_ENTITIES;
-        prior.dispersion = (DEFINITION_ENTITIES * definition.dispersion + summary.dispersion_sum as f64 / ONE) / spreads;
+        prior.dispersion =
+            (DEFINITION_ENTITIES * definition.dispersion + summary.dispersion_sum as f64 / ONE) / spreads;
         let within = prior.rough_variance(prior.mean);
         let between = (square - prior.mean * prior.mean).max(1e-3 * within);
         prior.mean_weight = (within / between).clamp(1e-3, 100.0);

@@ -18,6 +18,8 @@ mod interval;
 mod judgement;
 mod magnitude;
 mod moments;
+#[cfg(test)]
+mod proof;
 mod ratio;
 mod season;
 mod solve;

@@ -285,3 +285,161 @@ impl GeneralisedPareto {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::proof::Random;
+    use super::*;
+
+    // References: mpmath 1.3 with 60 digits (sums of the mass function, incomplete beta, erfc).
+
+    #[test]
+    fn negative_binomial_tails_are_right_from_the_middle_to_1e_minus_315() {
+        for (mean, dispersion, x, reference) in [
+            (0.4, 2.0, 1.0, -1.3678887582273712),
+            (0.4, 2.0, 40.0, -34.572779769612646),
+            (3.0, 0.5, 10.0, -3.4988183252258065),
+            (3.0, 1e-09, 10.0, -6.8101856949912289),
+            (3.0, 1e-09, 30.0, -44.598438520628744),
+            (100.0, 1e-09, 180.0, -28.521433414160645),
+            (100.0, 0.01, 250.0, -36.325154806278117),
+            (1000.0, 0.1, 9000.0, -61.837060269503682),
+            (0.01, 1.0, 3.0, -13.845361550523778),
+            (50.0, 3.0, 4000.0, -29.771984834414442),
+            (10000.0, 0.0001, 11500.0, -55.624156920120897),
+            (5.0, 0.2, 400.0, -259.20875011143956),
+            (1000000.0, 0.001, 1300000.0, -40.783473524744914),
+            (2.0, 1e-06, 200.0, -726.57304882999199),
+        ] {
+            let (upper, lower) = NegativeBinomial { mean, dispersion }.ln_tails(x);
+            assert!(
+                (upper - reference).abs() < 1e-10 * reference.abs(),
+                "{mean} {dispersion} {x}: {upper} {reference}"
+            );
+            assert!((upper.exp() + lower.exp() - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn beta_binomial_tails_are_right() {
+        for (k, n, alpha, beta, reference) in [
+            (5, 10, 2.0, 8.0, -2.3932620598768824),
+            (10, 10, 0.5, 20.0, -18.753709933159547),
+            (60, 60, 2.0, 200.0, -133.76700494442536),
+            (3, 1000, 0.1, 9.9, -1.2831533058509818),
+            (500, 1000, 5.0, 95.0, -49.622911502045676),
+            (999, 1000, 1.0, 1.0, -6.2156075987552753),
+            (40, 50, 200.0, 1800.0, -66.988139460804523),
+            (1, 5, 0.01, 100.0, -7.6208069683175012),
+        ] {
+            let (upper, _) = beta_binomial(k, n, alpha, beta);
+            assert!(
+                (upper - reference).abs() < 1e-10 * reference.abs(),
+                "{k} {n} {alpha} {beta}: {upper} {reference}"
+            );
+        }
+    }
+
+    #[test]
+    fn student_and_normal_tails_are_right() {
+        for (t, degrees, reference) in [
+            (0.1, 3.0, -0.76932399257925842),
+            (1.0, 8.0, -1.7527498155943415),
+            (2.5, 8.0, -3.9915523234980274),
+            (10.0, 8.0, -12.369982951057093),
+            (100.0, 8.0, -30.516303571975972),
+            (1000000.0, 8.0, -104.1961476800138),
+            (6.0, 30.0, -14.176281825592312),
+            (30.0, 1000.0, -324.92750790107118),
+            (38.0, 100000.0, -721.38685513963296),
+            (5.0, 1.5, -3.4207507954109206),
+        ] {
+            let upper = student_upper(t, degrees);
+            assert!(
+                (upper - reference).abs() < 1e-10 * reference.abs(),
+                "{t} {degrees}: {upper} {reference}"
+            );
+        }
+        for (z, reference) in [
+            (0.0, -0.69314718055994531),
+            (1.0, -1.8410216450092635),
+            (7.0, -27.384307498811075),
+            (20.0, -203.91715537109726),
+            (24.9, -314.14041276161316),
+            (25.1, -319.14838740588863),
+            (37.0, -689.03058557689059),
+            (100.0, -5005.5242086942051),
+        ] {
+            let upper = normal_upper(z);
+            assert!(
+                (upper - reference).abs() < 1e-7 * reference.abs(),
+                "{z}: {upper} {reference}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pareto_tail_falls_as_it_must() {
+        let law = GeneralisedPareto {
+            shape: 0.25,
+            scale: 2.0,
+        };
+        assert!((law.ln_upper(8.0) + 4.0 * 2f64.ln()).abs() < 1e-12);
+        assert_eq!(
+            GeneralisedPareto {
+                shape: -0.5,
+                scale: 1.0
+            }
+            .ln_upper(3.0),
+            f64::NEG_INFINITY
+        );
+        assert!((GeneralisedPareto { shape: 0.0, scale: 2.0 }.ln_upper(8.0) + 4.0).abs() < 1e-12);
+        // Excesses of an exponential law: a0 = 1, a1 = 1/4.
+        let fitted = GeneralisedPareto::from_weighted_moments(1.0, 0.25).expect("moments of a law");
+        assert!(fitted.shape.abs() < 1e-12 && (fitted.scale - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn tails_are_monotone_and_never_nan_for_any_input() {
+        let mut random = Random::new(7);
+        let mut odd = |low: f64, high: f64| 10f64.powf(low + (high - low) * random.uniform());
+        for _ in 0..400 {
+            let law = NegativeBinomial {
+                mean: odd(-9.0, 9.0),
+                dispersion: odd(-10.0, 5.0),
+            };
+            let mut last = 0.0;
+            let mut x = 1.0;
+            while x < 1e9 {
+                let (upper, lower) = law.ln_tails(x);
+                assert!(
+                    upper <= 0.0 && lower <= 0.0 && upper <= last + 1e-9,
+                    "{law:?} {x} {upper} after {last}"
+                );
+                last = upper;
+                x = (x * 7.3).ceil();
+            }
+        }
+        for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0, 1e308, 1e-308] {
+            for y in [f64::NAN, f64::INFINITY, 0.0, -1.0, 1e300, 1e-300, 1.0] {
+                let (a, b) = ln_beta_inc(x, y, 0.5, 0.5);
+                let (c, d) = ln_beta_inc(2.0, 3.0, x, y);
+                let tails = [a, b, c, d, student_upper(x, 5.0), normal_upper(x), ln_sum(a, b)];
+                assert!(tails.iter().all(|tail| !tail.is_nan()), "{x} {y} {tails:?}");
+                let (e, f) = NegativeBinomial {
+                    mean: 2.0,
+                    dispersion: 1.0,
+                }
+                .ln_tails(x);
+                assert!(!e.is_nan() && !f.is_nan(), "{x}");
+            }
+        }
+        for (k, n) in [(0, 0), (1, 0), (0, u64::MAX), (1 << 40, 1 << 41), (u64::MAX, u64::MAX)] {
+            let (upper, lower) = beta_binomial(k, n, 0.3, 2.0);
+            assert!(
+                !upper.is_nan() && !lower.is_nan() && upper <= 0.0,
+                "{k} {n} {upper} {lower}"
+            );
+        }
+    }
+}

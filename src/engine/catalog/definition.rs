@@ -348,10 +348,16 @@ impl Reader<'_> {
             "value" => self.field(of, &[FieldKind::Long, FieldKind::Float]).map(Measure::Value),
             "distinct_bytes" => self.field(of, &[FieldKind::Keyword]).map(Measure::DistinctBytes),
             "network" => self.field(of, &[FieldKind::Ip]).map(Measure::Network),
-            "spread" => match of.value().as_str().and_then(Duration::parse).filter(|slot| slot.nanos() > 0) {
+            "spread" => match of
+                .value()
+                .as_str()
+                .and_then(Duration::parse)
+                .filter(|slot| slot.nanos() > 0)
+            {
                 Some(slot) => Some(Measure::Spread(slot)),
                 None => {
-                    self.mistakes.push(of.mistake("must be a length of time, such as `10m`"));
+                    self.mistakes
+                        .push(of.mistake("must be a length of time, such as `10m`"));
                     None
                 }
             },

@@ -65,8 +65,14 @@ impl Matcher {
             let mut decided_by = Vec::new();
             node.decided_by(&mut decided_by) && decided_by.iter().all(|field| fields.contains(field))
         });
-        let first = Matcher { required: self.required, root: Node::All(first) };
-        let rest = Matcher { required: [0; Field::WORDS], root: Node::All(rest) };
+        let first = Matcher {
+            required: self.required,
+            root: Node::All(first),
+        };
+        let rest = Matcher {
+            required: [0; Field::WORDS],
+            root: Node::All(rest),
+        };
         let is_whole = matches!(&rest.root, Node::All(nodes) if nodes.is_empty());
         (first, (!is_whole).then_some(rest))
     }

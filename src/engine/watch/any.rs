@@ -1,6 +1,8 @@
 //! A watch of any kind, behind one face.
 
-use super::{CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Outcome, Plan, Raised, RatioWatch, Sight};
+use super::{
+    CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Outcome, Plan, Raised, RatioWatch, Sight,
+};
 use crate::domain::Timestamp;
 use crate::engine::baseline::{Baseline, Count, Magnitude};
 use crate::engine::population::{Belief, Votes};
@@ -91,9 +93,7 @@ impl Watch {
     pub fn silence_due(&mut self, plan: &Plan, belief: &Belief) -> Option<Timestamp> {
         match (self, belief) {
             (Watch::Count(watch), Belief::Count(prior)) if plan.absence => watch.silence_due(plan, prior, 1.0),
-            (Watch::Magnitude(watch), Belief::Magnitude(prior)) if plan.absence => {
-                watch.silence_due(plan, prior, 1.0)
-            }
+            (Watch::Magnitude(watch), Belief::Magnitude(prior)) if plan.absence => watch.silence_due(plan, prior, 1.0),
             _ => None,
         }
     }

@@ -86,7 +86,9 @@ impl CategoryWatch {
             return false;
         }
         if self.baseline.values() == 0 {
-            let open = plan.slot(moment.now.minus(plan.lateness)).max(self.slot.saturating_add(1));
+            let open = plan
+                .slot(moment.now.minus(plan.lateness))
+                .max(self.slot.saturating_add(1));
             self.roll(open, prior, plan);
             outcome.vote = true;
         }

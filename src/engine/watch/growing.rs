@@ -199,10 +199,7 @@ where
         if total < self.next {
             return;
         }
-        let judgement = self
-            .baseline
-            .judge(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper);
-        let surprise = surprise(&judgement, plan);
+        let (judgement, surprise) = self.judge_upper(total, sight.scale, plan, prior);
         let rung = rung_of(surprise);
         if rung > self.rung {
             self.rung = rung;
@@ -217,7 +214,9 @@ where
 
     /// How strange it is that the window's total reaches `total`.
     fn judge_upper(&self, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> (baseline::Judgement, f64) {
-        let mut judgement = self.baseline.judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
+        let mut judgement = self
+            .baseline
+            .judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
         if self.first {
             judgement = given(judgement, self.not_empty(prior, scale));
         }
@@ -227,18 +226,15 @@ where
 
     /// The logarithm of the probability that a window is not empty.
     fn not_empty(&self, prior: &B::Prior, scale: f64) -> f64 {
-        self.baseline.judge(prior, scale, B::Seen::of(1.0), baseline::Tail::Upper).ln_p
+        self.baseline
+            .judge(prior, scale, B::Seen::of(1.0), baseline::Tail::Upper)
+            .ln_p
     }
 
     /// The smallest total above `total` that reaches a rung, by doubling and halving.
     fn beginning_of(&self, rung: u16, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> f64 {
         let wanted = rung_begin(rung);
-        let reaches = |total: f64| {
-            let judgement = self
-                .baseline
-                .judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
-            surprise(&judgement, plan) >= wanted
-        };
+        let reaches = |total: f64| self.judge_upper(total, scale, plan, prior).1 >= wanted;
         let whole = matches!(self.total, Total::Distinct(_)) || total.fract() == 0.0;
         let (mut below, mut step) = (total, total.max(1.0));
         while !reaches(below + step) {
@@ -279,7 +275,11 @@ where
         plan: &Plan,
         prior: &B::Prior,
     ) -> Raised {
-        let empty = if self.first { self.not_empty(prior, sight.scale) / std::f64::consts::LN_10 } else { 0.0 };
+        let empty = if self.first {
+            self.not_empty(prior, sight.scale) / std::f64::consts::LN_10
+        } else {
+            0.0
+        };
         let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10 - empty;
         let normal = self
             .baseline
@@ -334,15 +334,7 @@ where
     }
 
     /// Learns a window that is over, and accounts for the empty windows between it and the open one.
-    fn learn(
-        &mut self,
-        over: i32,
-        total: f64,
-        moment: Moment,
-        plan: &Plan,
-        prior: &B::Prior,
-        outcome: &mut Outcome,
-    ) {
+    fn learn(&mut self, over: i32, total: f64, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
         let seen = B::Seen::of(total);
         outcome.judgements += 1;
         let epoch = (moment.now.seconds() / 3600) as i32;
@@ -384,7 +376,9 @@ where
         if moment.now < plan.close(self.slot) {
             return false;
         }
-        let open = plan.slot(moment.now.minus(plan.lateness)).max(self.slot.saturating_add(1));
+        let open = plan
+            .slot(moment.now.minus(plan.lateness))
+            .max(self.slot.saturating_add(1));
         self.roll(open, moment, plan, prior, outcome);
         true
     }

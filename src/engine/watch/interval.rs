@@ -57,7 +57,11 @@ impl IntervalWatch {
             self.contacts = 0;
             self.rung = 0;
         }
-        let gap_seconds = if self.last > Timestamp::MIN { begun.since(self.last).as_seconds() } else { f64::MAX };
+        let gap_seconds = if self.last > Timestamp::MIN {
+            begun.since(self.last).as_seconds()
+        } else {
+            f64::MAX
+        };
         if gap_seconds < TOGETHER_SECONDS {
             return;
         }
@@ -68,7 +72,11 @@ impl IntervalWatch {
             outcome.vote = true;
             return;
         }
-        let contact = Contact { gap_seconds, prevalence: common.at_most_as_common(sight.value), newness: None };
+        let contact = Contact {
+            gap_seconds,
+            prevalence: common.at_most_as_common(sight.value),
+            newness: None,
+        };
         let judgement = self.baseline.judge(prior, 1.0, contact, plan.tail);
         let gaps = self.baseline.gaps() + 1;
         let epoch = (sight.now.seconds() / 3600) as i32;

@@ -154,7 +154,10 @@ pub struct Sight<'a> {
 
 impl Sight<'_> {
     fn moment(&self) -> Moment {
-        Moment { now: self.now, scale: self.scale }
+        Moment {
+            now: self.now,
+            scale: self.scale,
+        }
     }
 }
 
@@ -294,7 +297,10 @@ fn relate(context: &mut Context, event: &Event, plan: &Plan) {
 
 /// The target that an event names for a detector: the first of the detector's target fields that has a value.
 pub(super) fn target(event: &Event, plan: &Plan) -> Option<(u16, Entity)> {
-    let (field, value) = plan.target.iter().find_map(|field| event.get(*field).map(|value| (*field, value)))?;
+    let (field, value) = plan
+        .target
+        .iter()
+        .find_map(|field| event.get(*field).map(|value| (*field, value)))?;
     let mut bytes = Vec::new();
     crate::domain::write_value(value, &mut bytes);
     Some((field as u16, Entity::from_bytes(&bytes)))

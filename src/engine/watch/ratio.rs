@@ -97,7 +97,9 @@ impl RatioWatch {
         if moment.now < plan.close(self.slot) {
             return false;
         }
-        let open = plan.slot(moment.now.minus(plan.lateness)).max(self.slot.saturating_add(1));
+        let open = plan
+            .slot(moment.now.minus(plan.lateness))
+            .max(self.slot.saturating_add(1));
         self.roll(open, moment, plan, prior, outcome);
         true
     }

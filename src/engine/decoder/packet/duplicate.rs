@@ -64,12 +64,13 @@ impl Duplicates {
     }
 }
 
-/// Whether a sender may mean to say this twice in a row: a pure acknowledgement that asks for a lost segment.
+/// Whether a sender may mean to say this twice in a row: a pure acknowledgement that asks for a lost segment, or a reset
+/// for each segment that came too late.
 #[inline]
 fn is_repeatable(transport: &Transport<'_>) -> bool {
     transport
         .tcp
-        .is_some_and(|header| transport.payload_length == 0 && !header.has(flag::SYN | flag::FIN | flag::RST))
+        .is_some_and(|header| transport.payload_length == 0 && !header.has(flag::SYN | flag::FIN))
 }
 
 #[inline]

@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 const OPENING_BYTES_MAX: usize = 2048;
 /// How often the protocol is asked for.
 const ASKS_MAX: u8 = 6;
+/// How many segments with payload are looked at for the beginning of TLS.
+const SEGMENTS_BEFORE_TLS_MAX: u8 = 64;
 /// The most payload that waits behind holes, over all flows.
 const HELD_BYTES_MAX: usize = 256 << 20;
 /// Seconds of the wheel of DNS questions; more than an answer is waited for.
@@ -39,6 +41,8 @@ enum Stage {
     Fresh,
     /// What was said so far has not told the protocol.
     Opening(Box<Beginning>),
+    /// A protocol that is only named, and may go over to TLS after this many segments with payload at most.
+    BeforeTls(u8),
     /// A protocol that is read.
     Talk(Box<Talk>),
     /// There is nothing more to read.
@@ -150,6 +154,14 @@ impl Inspector {
             Stage::Fresh => self.open(flow, &mut inspection.protocol, Box::default(), said, sequence, output),
             Stage::Opening(beginning) if said.payload.is_empty() => Stage::Opening(beginning),
             Stage::Opening(beginning) => self.open(flow, &mut inspection.protocol, beginning, said, sequence, output),
+            Stage::BeforeTls(left) if said.payload.is_empty() => Stage::BeforeTls(left),
+            Stage::BeforeTls(_) if is_client_hello(said.payload) => {
+                let mut talk = Box::new(Talk::new(Parser::Tls(Box::default()), said.time));
+                self.feed(flow, &mut talk, said, sequence, output);
+                self.settle(flow, talk, said.time, output)
+            }
+            Stage::BeforeTls(0) => Stage::Over,
+            Stage::BeforeTls(left) => Stage::BeforeTls(left - 1),
             Stage::Talk(mut talk) => {
                 self.feed(flow, &mut talk, said, sequence, output);
                 if header.has(flag::ACK) && talk.held_bytes > 0 {
@@ -174,7 +186,7 @@ impl Inspector {
                 };
                 return;
             }
-            Stage::Fresh | Stage::Opening(_) => {
+            Stage::Fresh | Stage::Opening(_) | Stage::BeforeTls(_) => {
                 let asks = match &inspection.stage {
                     Stage::Opening(beginning) => beginning.asks,
                     _ => 0,
@@ -342,7 +354,11 @@ impl Inspector {
         };
         *found = Some(told);
         let Some(mut talk) = talk_of(told, said.time) else {
-            return Stage::Over;
+            return if may_start_tls(told) {
+                Stage::BeforeTls(SEGMENTS_BEFORE_TLS_MAX)
+            } else {
+                Stage::Over
+            };
         };
         for (stream, sender) in [
             (&mut talk.originator, Sender::Originator),
@@ -535,14 +551,33 @@ fn talk_of(found: Protocol, time: i64) -> Option<Talk> {
         Protocol::Tls | Protocol::Dtls => Parser::Tls(Box::new(tls::Handshake::new())),
         _ => return None,
     };
-    Some(Talk {
-        parser,
-        originator: Stream::new(),
-        responder: Stream::new(),
-        began: time,
-        is_armed: false,
-        held_bytes: 0,
-    })
+    Some(Talk::new(parser, time))
+}
+
+impl Talk {
+    fn new(parser: Parser, time: i64) -> Self {
+        Talk {
+            parser,
+            originator: Stream::new(),
+            responder: Stream::new(),
+            began: time,
+            is_armed: false,
+            held_bytes: 0,
+        }
+    }
+}
+
+/// Whether a protocol that is only named has a command that begins TLS.
+fn may_start_tls(found: Protocol) -> bool {
+    matches!(
+        found,
+        Protocol::Ftp | Protocol::Imap | Protocol::Ldap | Protocol::Pop3 | Protocol::Postgresql | Protocol::Smtp
+    )
+}
+
+/// A TLS record with the beginning of a client's hello.
+fn is_client_hello(payload: &[u8]) -> bool {
+    matches!(payload, [22, 3, 0..=4, _, _, 1, 0, ..])
 }
 
 fn opening<'a>(flow: &Flow, sender: Sender, own: &'a [u8], other: &'a [u8]) -> Opening<'a> {

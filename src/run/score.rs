@@ -1,0 +1,358 @@
+//! `stakeout score`: a CSV file in, the same rows with one `anomaly_score` column out.
+//!
+//! Rows are read, judged and written one by one, in their order, so a file of any length needs the memory of one row
+//! and of the learned past. Quoted cells, CRLF, a byte order mark, gzip, and tabs or semicolons as separators are
+//! understood. A cell that is empty, `NA`, `NaN` or `null` is a missing value: its row has score 0 and teaches
+//! nothing. Any other cell that is no finite number is an error that names its line and column.
+
+mod csv;
+
+use crate::engine::series::SeriesScorer;
+use anyhow::{Context, bail};
+use csv::{Reader, Record};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The name of the column that is added.
+pub const SCORE_COLUMN: &str = "anomaly_score";
+/// Names that tell a time column when `--time` does not.
+const TIME_NAMES: [&str; 7] = ["timestamp", "@timestamp", "time", "ts", "date", "datetime", "ds"];
+/// Columns judged at most: each has a learned past of its own.
+const VALUES_MAX: usize = 256;
+
+/// What `stakeout score` was asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct ScoreOptions {
+    /// The CSV file, plain or gzip; `-` is standard input.
+    pub file: PathBuf,
+    /// The column that holds the time; every cell of it is then checked to be one.
+    pub time: Option<String>,
+    /// The columns to judge; empty means the only number column, or the one called `value`.
+    pub values: Vec<String>,
+    /// Judge every number column.
+    pub all: bool,
+    /// The file to write; otherwise the given output.
+    pub output: Option<PathBuf>,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scored {
+    /// Rows read and written.
+    pub rows: u64,
+    /// Rows in which every judged cell was missing.
+    pub missing: u64,
+    /// Rows that scored [`crate::engine::series::TELLING`] or more.
+    pub told: u64,
+}
+
+/// Scores `options.file` and writes it to `options.output`, or else to `output`.
+///
+/// # Errors
+/// When the file can't be read, a named column is not there, or a cell is bad: the message names the place. The rows
+/// before it have been written.
+pub fn score(options: &ScoreOptions, output: &mut dyn Write) -> anyhow::Result<Scored> {
+    let name = options.file.display();
+    let input = open(&options.file).with_context(|| format!("reading {name}"))?;
+    let scored = match &options.output {
+        None => score_stream(options, input, output),
+        Some(path) => {
+            let file = File::create(path).with_context(|| format!("writing {}", path.display()))?;
+            score_stream(options, input, &mut BufWriter::new(file))
+        }
+    };
+    scored.with_context(|| format!("scoring {name}"))
+}
+
+fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    let plain: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(File::open(path)?)
+    };
+    let mut plain = BufReader::with_capacity(1 << 16, plain);
+    let packed = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    Ok(if packed {
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(plain)))
+    } else {
+        Box::new(plain)
+    })
+}
+
+fn score_stream(options: &ScoreOptions, input: Box<dyn BufRead>, output: &mut dyn Write) -> anyhow::Result<Scored> {
+    let mut reader = Reader::new(input)?;
+    let mut record = Record::default();
+    if !reader.read(&mut record)? {
+        bail!("the file is empty: a header line is needed");
+    }
+    let header: Vec<String> = record
+        .cells()
+        .map(|cell| String::from_utf8_lossy(cell).trim().to_owned())
+        .collect();
+    write_row(output, &record, reader.separator(), SCORE_COLUMN)?;
+
+    let mut scored = Scored {
+        rows: 0,
+        missing: 0,
+        told: 0,
+    };
+    let mut columns: Option<Columns> = None;
+    let mut values = Vec::new();
+    let mut scorer = SeriesScorer::default();
+    while reader.read(&mut record)? {
+        if record.len() != header.len() {
+            bail!(
+                "line {}: {} cells where the header has {}",
+                record.line(),
+                record.len(),
+                header.len()
+            );
+        }
+        if columns.is_none() {
+            let found = Columns::find(options, &header, &record)?;
+            scorer = SeriesScorer::new(found.values.len());
+            columns = Some(found);
+        }
+        let Some(columns) = &columns else {
+            unreachable!("set just above")
+        };
+        columns.read(&header, &record, &mut values)?;
+        let score = scorer.observe(&values);
+        scored.rows += 1;
+        scored.missing += u64::from(values.iter().all(Option::is_none));
+        scored.told += u64::from(score >= crate::engine::series::TELLING);
+        write_row(output, &record, reader.separator(), &format!("{score:.9}"))?;
+    }
+    if columns.is_none() {
+        check_names(options, &header)?;
+    }
+    output.flush().context("writing the scores")?;
+    Ok(scored)
+}
+
+fn write_row(output: &mut dyn Write, record: &Record, separator: u8, last: &str) -> anyhow::Result<()> {
+    let (row, ending) = record.raw();
+    output
+        .write_all(row)
+        .and_then(|()| output.write_all(&[separator]))
+        .and_then(|()| output.write_all(last.as_bytes()))
+        .and_then(|()| output.write_all(ending))
+        .context("writing the scores")
+}
+
+/// The columns that matter, by place.
+struct Columns {
+    time: Option<usize>,
+    values: Vec<usize>,
+}
+
+impl Columns {
+    /// Chooses the columns by the options and, where they are silent, by the header and the first row.
+    fn find(options: &ScoreOptions, header: &[String], first: &Record) -> anyhow::Result<Columns> {
+        check_names(options, header)?;
+        let place = |name: &String| header.iter().position(|column| column == name);
+        let time = options.time.as_ref().and_then(place);
+        if !options.values.is_empty() {
+            return Ok(Columns {
+                time,
+                values: options.values.iter().filter_map(place).collect(),
+            });
+        }
+        let is_time = |name: &str| TIME_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let numbers: Vec<usize> = (0..header.len())
+            .filter(|place| Some(*place) != time && (time.is_some() || !is_time(&header[*place])))
+            .filter(|place| first.cell(*place).is_some_and(|cell| parse_value(cell).is_ok()))
+            .collect();
+        let called_value = numbers
+            .iter()
+            .find(|place| header[**place].eq_ignore_ascii_case("value"));
+        let values = match (options.all, numbers.as_slice(), called_value) {
+            (_, [], _) => bail!(
+                "line {}: no column of numbers among {}",
+                first.line(),
+                header.join(", ")
+            ),
+            (true, all, _) if all.len() > VALUES_MAX => bail!("{} columns are over {VALUES_MAX}", all.len()),
+            (true, all, _) => all.to_vec(),
+            (false, [one], _) => vec![*one],
+            (false, _, Some(value)) => vec![*value],
+            (false, several, None) => {
+                let names: Vec<&str> = several.iter().map(|place| header[*place].as_str()).collect();
+                bail!(
+                    "several columns of numbers: choose with --value, or --all for all of {}",
+                    names.join(", ")
+                )
+            }
+        };
+        Ok(Columns { time, values })
+    }
+
+    fn read(&self, header: &[String], record: &Record, values: &mut Vec<Option<f64>>) -> anyhow::Result<()> {
+        values.clear();
+        let bad = |place: usize, kind: &str| {
+            let cell = String::from_utf8_lossy(record.cell(place).unwrap_or_default());
+            let shown: String = cell.chars().take(40).collect();
+            anyhow::anyhow!(
+                "line {}, column {}: {shown:?} is not {kind}",
+                record.line(),
+                header[place]
+            )
+        };
+        if let Some(place) = self.time
+            && !record.cell(place).is_some_and(is_time)
+        {
+            return Err(bad(place, "a time"));
+        }
+        for place in &self.values {
+            let value = record.cell(*place).map(parse_value);
+            values.push(value.and_then(Result::ok).ok_or_else(|| bad(*place, "a number"))?);
+        }
+        Ok(())
+    }
+}
+
+/// Every column that was asked for is there, once, and the score's own name is free.
+fn check_names(options: &ScoreOptions, header: &[String]) -> anyhow::Result<()> {
+    let mut wrong = Vec::new();
+    for name in options.time.iter().chain(&options.values) {
+        match header.iter().filter(|column| *column == name).count() {
+            0 => wrong.push(format!("no column {name:?}")),
+            1 => {}
+            several => wrong.push(format!("{several} columns are called {name:?}")),
+        }
+    }
+    if header.iter().any(|column| column == SCORE_COLUMN) {
+        wrong.push(format!("a column {SCORE_COLUMN:?} is there already"));
+    }
+    if options.values.len() > VALUES_MAX {
+        wrong.push(format!("{} columns are over {VALUES_MAX}", options.values.len()));
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    bail!("line 1: {}; the columns are {}", wrong.join("; "), header.join(", "))
+}
+
+/// A number, or nothing for a missing value.
+fn parse_value(cell: &[u8]) -> Result<Option<f64>, ()> {
+    let text = std::str::from_utf8(cell).map_err(|_| ())?.trim();
+    if ["", "na", "nan", "null"]
+        .iter()
+        .any(|missing| missing.eq_ignore_ascii_case(text))
+    {
+        return Ok(None);
+    }
+    let value: f64 = text.parse().map_err(|_| ())?;
+    if value.is_finite() { Ok(Some(value)) } else { Err(()) }
+}
+
+/// A time in a common form: RFC 3339, the same with a blank or without a zone, a date, or seconds since 1970.
+fn is_time(cell: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(cell) else {
+        return false;
+    };
+    let text = text.trim();
+    let seconds = text.parse::<f64>().is_ok_and(f64::is_finite);
+    let zoned = text.parse::<jiff::Timestamp>().is_ok();
+    seconds || zoned || text.parse::<jiff::civil::DateTime>().is_ok() || text.parse::<jiff::civil::Date>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(options: ScoreOptions, text: &str) -> Result<String, String> {
+        let mut output = Vec::new();
+        let input = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
+        match score_stream(&options, input, &mut output) {
+            Ok(_) => Ok(String::from_utf8(output).expect("scores are text")),
+            Err(error) => Err(format!("{error:#}")),
+        }
+    }
+
+    fn check_error(options: ScoreOptions, text: &str, expected: &str) {
+        let error = scored(options, text).expect_err("the input is bad");
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn rows_keep_their_order_columns_quotes_and_line_ends() {
+        let text = "\u{feff}time,value,note\r\n1,2.5,\"a, \"\"b\"\"\nc\"\r\n2,,x\r\n3,4,y";
+        let output = scored(ScoreOptions::default(), text).expect("the input is good");
+        let expected = "\u{feff}time,value,note,anomaly_score\r\n1,2.5,\"a, \"\"b\"\"\nc\",0.000000000\r\n\
+                        2,,x,0.000000000\r\n3,4,y,0.000000000\n";
+        assert_eq!(output, expected);
+    }
+
+    #[test]
+    fn a_bad_cell_is_named_by_line_and_column() {
+        let none = ScoreOptions::default;
+        check_error(
+            none(),
+            "time,value\n1,2\n2,abc\n",
+            "line 3, column value: \"abc\" is not a number",
+        );
+        check_error(
+            none(),
+            "time,value\n1,2\n2,inf\n",
+            "line 3, column value: \"inf\" is not a number",
+        );
+        check_error(
+            none(),
+            "time,value,x\n1,\"2\n\",3\n2,4\n",
+            "line 4: 2 cells where the header has 3",
+        );
+        check_error(none(), "a,b\n1,2\n", "several columns of numbers");
+        check_error(none(), "a,b\nx,y\n", "no column of numbers");
+        check_error(none(), "", "empty");
+        check_error(none(), "value,anomaly_score\n1,2\n", "is there already");
+        check_error(none(), "value,b\n1,\"2\n", "line 2: a quoted cell is never closed");
+        let named = ScoreOptions {
+            values: vec!["load".to_owned()],
+            ..ScoreOptions::default()
+        };
+        check_error(
+            named,
+            "time,value\n1,2\n",
+            "no column \"load\"; the columns are time, value",
+        );
+        let timed = ScoreOptions {
+            time: Some("at".to_owned()),
+            ..ScoreOptions::default()
+        };
+        check_error(
+            timed,
+            "at,value\n2024-01-01 00:05:00,1\nsoon,2\n",
+            "line 3, column at: \"soon\" is not a time",
+        );
+    }
+
+    #[test]
+    fn all_columns_of_numbers_are_judged_together() {
+        let mut text = "time;load;name;count\n".to_owned();
+        for row in 0..300 {
+            let count = if row == 250 { 900 } else { row % 7 };
+            text.push_str(&format!("2024-01-01T00:00:00Z;{};n;{count}\n", row % 5));
+        }
+        let options = ScoreOptions {
+            all: true,
+            ..ScoreOptions::default()
+        };
+        let output = scored(options, &text).expect("the input is good");
+        let told: Vec<usize> = output
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| {
+                line.rsplit(';')
+                    .next()
+                    .and_then(|score| score.parse().ok())
+                    .unwrap_or(0.0)
+                    > 0.3
+            })
+            .map(|(place, _)| place)
+            .collect();
+        assert_eq!(told, [251]);
+    }
+}
