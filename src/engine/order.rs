@@ -53,16 +53,15 @@ impl<T> TimeGuard<T> {
     pub fn push(&mut self, time: Timestamp, record: T, mut pass: impl FnMut(Timestamp, T)) {
         if self.held.is_empty()
             && let Some(reached) = self.reached
+            && time <= reached.plus(JUMP_MAX)
         {
-            if time <= reached.plus(JUMP_MAX) {
-                if time < reached.minus(BEHIND_MAX) {
-                    self.refused += 1;
-                } else {
-                    self.reached = Some(reached.max(time));
-                    pass(time, record);
-                }
-                return;
+            if time < reached.minus(BEHIND_MAX) {
+                self.refused += 1;
+            } else {
+                self.reached = Some(reached.max(time));
+                pass(time, record);
             }
+            return;
         }
         self.held.push_back((time, record));
         self.decide(false, &mut pass);

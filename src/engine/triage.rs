@@ -374,7 +374,7 @@ impl Triage {
             let causes = self.causes.get(&actor)?;
             let same = |cause: &&Cause| {
                 let other = desk.definitions.get(usize::from(cause.key.0));
-                at <= cause.last.plus(QUIET)
+                other.is_some_and(|other| at <= cause.last.plus(quiet(other)))
                     && cause.key != *key
                     && other.is_some_and(|other| same_tactic(other, definition))
             };
@@ -442,7 +442,7 @@ impl Triage {
         });
         self.groups.retain(|_, group| now <= group.last.plus(QUIET));
         self.causes.retain(|_, causes| {
-            causes.retain(|cause| now <= cause.last.plus(QUIET));
+            causes.retain(|cause| now <= cause.last.plus(INCIDENT_MAX));
             !causes.is_empty()
         });
         while self.incidents.len() >= OPEN_MAX {

@@ -16,7 +16,7 @@ pub fn table(alerts: &[Alert], head: &Letterhead<'_>, columns: usize) -> String 
     let columns = columns.clamp(60, 200);
     let _ = writeln!(
         text,
-        "{:<19}  {:>4}  {:<28}  WHO AND WHAT",
+        "{:<19}  {:>4}  {:<32}  WHO AND WHAT",
         "TIME (UTC)", "RISK", "DETECTOR"
     );
     for alert in alerts {
@@ -27,11 +27,11 @@ pub fn table(alerts: &[Alert], head: &Letterhead<'_>, columns: usize) -> String 
         let time = alert.first.at.to_string();
         let _ = write!(
             text,
-            "{:<19}  {:>4.0}  {name:<28}  ",
+            "{:<19}  {:>4.0}  {name:<32}  ",
             time.get(..19).unwrap_or(&time).replace('T', " "),
             risk(alert.peak.surprise)
         );
-        let indent = 19 + 2 + 4 + 2 + name.len().max(28) + 2;
+        let indent = 19 + 2 + 4 + 2 + name.len().max(32) + 2;
         wrap(&mut text, &sentence(alert, head), indent, columns);
     }
     text

@@ -174,7 +174,7 @@ fn median(numbers: &mut [f32]) -> f32 {
     numbers.sort_unstable_by(f32::total_cmp);
     let half = numbers.len() / 2;
     match (numbers.get(half.wrapping_sub(1)), numbers.get(half)) {
-        (Some(low), Some(high)) if numbers.len() % 2 == 0 => 0.5 * (low + high),
+        (Some(low), Some(high)) if numbers.len().is_multiple_of(2) => 0.5 * (low + high),
         (_, Some(middle)) => *middle,
         _ => 0.0,
     }

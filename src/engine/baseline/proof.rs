@@ -60,10 +60,6 @@ impl Random {
         let rate = self.gamma(1.0 / dispersion) * dispersion * mean;
         self.poisson(rate)
     }
-
-    fn binomial(&mut self, n: u64, p: f64) -> u64 {
-        (0..n).filter(|_| self.uniform() < p).count() as u64
-    }
 }
 
 /// The greatest distance between the empirical law and the uniform one.
@@ -121,7 +117,6 @@ fn p_values_of_counts_are_uniform_under_the_assumed_law() {
     ] {
         let mut ps = count_ps(seed, 4000, |random| random.negative_binomial(mean, dispersion));
         let d = distance(&mut ps);
-        println!("negative binomial {mean} {dispersion}: {d:.4}");
         assert!(
             d < 0.02 + distance_max(4000),
             "mean {mean} dispersion {dispersion}: {d}"

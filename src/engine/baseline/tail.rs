@@ -270,7 +270,7 @@ impl GeneralisedPareto {
         }
     }
 
-    /// From the first two probability-weighted moments of the excesses, a0 = E[X] and a1 = E[X (1 - F(X))]
+    /// From the first two probability-weighted moments of the excesses, `a0 = E[X]` and `a1 = E[X (1 - F(X))]`
     /// (Hosking and Wallis 1987): shape = 2 - a0 / (a0 - 2 a1), scale = 2 a0 a1 / (a0 - 2 a1).
     /// The shape is held to [-0.5, 0.9].
     pub fn from_weighted_moments(a0: f64, a1: f64) -> Option<Self> {
@@ -287,6 +287,11 @@ impl GeneralisedPareto {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::excessive_precision,
+    clippy::approx_constant,
+    reason = "references are given with all digits that were computed"
+)]
 mod tests {
     use super::super::proof::Random;
     use super::*;

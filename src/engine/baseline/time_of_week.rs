@@ -185,10 +185,11 @@ impl Baseline for TimeOfWeek {
         let (mut low, mut length) = (0, 24);
         for start in 0..24 {
             let mut sum = 0.0;
-            for run in 0..length {
+            let shortest = length;
+            for run in 0..shortest {
                 sum += hours[(start + run) % 24];
                 if sum >= 0.9 {
-                    if run + 1 < length {
+                    if run + 1 < shortest {
                         (low, length) = (start, run + 1);
                     }
                     break;

@@ -209,8 +209,7 @@ fn begins_with_word(bytes: &[u8], words: &[&[u8]]) -> bool {
 
 /// A NetBIOS session message with SMB 1, 2 or its encrypted form in it, or a NetBIOS session request.
 fn is_smb(bytes: &[u8]) -> bool {
-    matches!(bytes, [0, _, _, _, 0xff | 0xfe | 0xfd | 0xfc, b'S', b'M', b'B', ..])
-        || matches!(bytes, [0x81, 0, 0, 0x44, 0x20, ..])
+    matches!(bytes, [0, _, _, _, 0xfc..=0xff, b'S', b'M', b'B', ..]) || matches!(bytes, [0x81, 0, 0, 0x44, 0x20, ..])
 }
 
 /// Version 5.0 or 5.1, a known kind of packet, and ASCII in either byte order (C706, 12.6.3.1).

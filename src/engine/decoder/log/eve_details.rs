@@ -329,11 +329,8 @@ fn http(event: &mut Event, own: Option<&str>) -> Result<(), Broken> {
                 add_url_host(event, &host);
             }
         }
-        "http_port" => {
-            if !event.has(Field::UrlPort) {
-                add_count(event, Field::UrlPort, value);
-            }
-        }
+        "http_port" if event.has(Field::UrlPort) => {}
+        "http_port" => add_count(event, Field::UrlPort, value),
         "url" => {
             if let Some(url) = value.text() {
                 add_url(event, url.get(..url.floor_char_boundary(8 * 1024)).unwrap_or(""));

@@ -20,7 +20,7 @@ pub(super) fn add(event: &mut Event, record: &Record<'_>) {
         9 => (&["process"], &["access"], "raw-access-read"),
         10 => (&["process"], &["access"], "process-accessed"),
         11 => (&["file"], &["creation"], "file-created"),
-        12 | 13 | 14 => (&["configuration", "registry"], &["change"], "registry-changed"),
+        12..=14 => (&["configuration", "registry"], &["change"], "registry-changed"),
         15 => (&["file"], &["access"], "file-stream-created"),
         17 | 18 => (&["file"], &["access"], "pipe-opened"),
         22 => (&["network"], &["connection", "protocol", "info"], "dns-query"),

@@ -25,7 +25,7 @@ pub(super) fn whole(text: &str) -> Option<u64> {
 
 fn whole_of_float(text: &str) -> Option<u64> {
     let number: f64 = text.parse().ok()?;
-    (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64)
+    ((0.0..9e15).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 /// Decimal seconds (`1676851329.767505`) as nanoseconds, exactly; digits past the ninth are dropped.

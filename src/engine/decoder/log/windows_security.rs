@@ -19,7 +19,7 @@ pub(super) fn add(event: &mut Event, record: &Record<'_>) {
         4688 => process_start(event, record),
         4689 => process_end(event, record),
         4697 => add_service(event, record),
-        4768 | 4769 | 4770 | 4771 => kerberos(event, record),
+        4768..=4771 => kerberos(event, record),
         4776 => credentials(event, record),
         5140 | 5145 => share(event, record),
         5156 | 5157 => connection(event, record),
