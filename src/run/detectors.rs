@@ -67,7 +67,7 @@ pub fn show(catalog: &Catalog, id: &str, out: &mut dyn Write) -> anyhow::Result<
 pub fn markdown(catalog: &Catalog) -> String {
     let mut page = String::from(
         "# Detectors\n\nWhat Stakeout watches out of the box.\n\
-         This page is generated from `detectors/` by `stakeout detectors --markdown`; \
+         This page is generated from `detectors/` by `STAKEOUT_WRITE_DOCS=1 cargo test --lib documentation`; \
          `docs/detectors-format.md` tells how to write one.\n\n\
          | detector | about | measure | level | techniques |\n| --- | --- | --- | --- | --- |\n",
     );
