@@ -174,7 +174,16 @@ where
         }
         self.total.add(sight);
         let total = self.total.value();
-        if total * 2.0 >= plan.at_least {
+        if total * 2.0 < plan.at_least {
+            return;
+        }
+        if self.version != sight.version {
+            self.version = sight.version;
+            self.exact = false;
+            self.next = self.baseline.surprising_from(prior, sight.scale).max(plan.at_least);
+        }
+        // What is far from being strange is not worth remembering.
+        if total * 2.0 >= self.next {
             self.notes.add(sight, plan, late);
         }
         if total >= plan.at_least {
@@ -190,11 +199,6 @@ where
     fn judge_early(&mut self, total: f64, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
         if plan.tail == baseline::Tail::Lower {
             return;
-        }
-        if self.version != sight.version {
-            self.version = sight.version;
-            self.exact = false;
-            self.next = self.baseline.surprising_from(prior, sight.scale).max(plan.at_least);
         }
         if total < self.next {
             return;
