@@ -4,12 +4,15 @@
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// What a site says about itself.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What is inside, and what networks are called.
     pub networks: Networks,
+    /// The file that tells which autonomous system an address belongs to.
+    pub asn_database: Option<AsnDatabase>,
     /// What matters more, or less, than the rest.
     pub assets: Assets,
     /// In which hours and weekdays are counted.
@@ -20,6 +23,15 @@ pub struct Config {
     pub bounds: Bounds,
     /// What is changed about detectors, in the order of the file.
     pub detectors: Vec<Setting>,
+}
+
+/// A database of autonomous systems that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsnDatabase {
+    /// The file, relative to the configuration's folder.
+    pub path: PathBuf,
+    /// Where the configuration names it, for telling what is wrong with it.
+    pub place: Mistake,
 }
 
 /// How much is kept, at most. Past a bound answers become coarser, and that is counted.
@@ -47,6 +59,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             networks: Networks::default(),
+            asn_database: None,
             assets: Assets::default(),
             timezone: TimeZone::UTC,
             alerts_per_day: 20.0,
@@ -80,6 +93,9 @@ impl Config {
         );
         if let Some(place) = root.get("networks") {
             config.networks = networks(&place, &mut mistakes);
+            config.asn_database = place
+                .get("asn_database")
+                .and_then(|place| asn_database(file, &place, &mut mistakes));
         }
         if let Some(place) = root.get("assets") {
             config.assets = assets(&place, &mut mistakes);
@@ -152,7 +168,7 @@ fn bounded<'a>(place: &Place<'a>, mistakes: &mut Vec<Mistake>) -> Vec<Place<'a>>
 }
 
 fn networks(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Networks {
-    expect_mapping(place, &["internal", "named"], mistakes);
+    expect_mapping(place, &["internal", "named", "asn_database"], mistakes);
     let internal: Vec<Prefix> = match place.get("internal") {
         Some(place) => bounded(&place, mistakes)
             .iter()
@@ -175,6 +191,19 @@ fn networks(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Networks {
         }
     }
     Networks::new(&internal, &named)
+}
+
+fn asn_database(file: &str, place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<AsnDatabase> {
+    match place.value().as_str() {
+        Some(path) if !path.is_empty() => Some(AsnDatabase {
+            path: Path::new(file).parent().unwrap_or(Path::new("")).join(path),
+            place: place.mistake(""),
+        }),
+        _ => {
+            mistakes.push(place.mistake("must be a file, such as `GeoLite2-ASN.mmdb`"));
+            None
+        }
+    }
 }
 
 fn assets(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Assets {
@@ -350,7 +379,8 @@ detectors:
     fn everything_has_a_default() {
         for text in ["", "# nothing\n", "networks:\n"] {
             let config = Config::read("stakeout.yml", text).expect("without mistakes");
-            assert_eq!(config.networks, Networks::default());
+            assert!(config.networks.is_internal("10.0.0.1".parse().expect("an address")));
+            assert_eq!(config.asn_database, None);
             assert_eq!(config.alerts_per_day, 20.0);
             assert_eq!(config.timezone, TimeZone::UTC);
         }

@@ -22,6 +22,6 @@ pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
-pub use network::{Direction, Networks, Prefix, PrefixMap};
+pub use network::{AutonomousSystem, Direction, Neighbourhood, Networks, Prefix, PrefixMap, SystemLookup};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

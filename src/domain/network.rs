@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// Addresses with a common beginning: `10.0.0.0/8`, `2001:db8::/32`. Bits behind the beginning are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,11 +47,16 @@ impl Prefix {
 
     /// The network that an address lies in, as one judges newness of networks: /24 for IPv4, /48 for IPv6.
     pub fn network_of(address: IpAddr) -> Prefix {
-        let (address, bits) = match address {
+        let (address, bits) = match address.to_canonical() {
             IpAddr::V4(v4) => (IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)), 24),
             IpAddr::V6(v6) => (IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !0u128 << 80)), 48),
         };
         Prefix { address, bits }
+    }
+
+    /// Its first address.
+    pub fn first(self) -> IpAddr {
+        self.address
     }
 
     /// The first and the last address as a number.
@@ -208,11 +214,46 @@ impl Direction {
     }
 }
 
+/// Who announces addresses on the Internet: a database of autonomous systems (RFC 1930).
+pub trait SystemLookup: Send + Sync {
+    /// The system that announces the address; nothing where the database does not know it.
+    fn system_of(&self, address: IpAddr) -> Option<AutonomousSystem<'_>>;
+}
+
+/// One autonomous system, as ECS's `as` fields describe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutonomousSystem<'a> {
+    /// Its number.
+    pub number: u32,
+    /// Whom it belongs to; empty where that is not known.
+    pub organization: &'a str,
+}
+
+/// A network that newness is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbourhood<'a> {
+    /// All of a provider's networks together.
+    System(AutonomousSystem<'a>),
+    /// A /24 or /48, where no provider is known.
+    Prefix(Prefix),
+}
+
+impl fmt::Display for Neighbourhood<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Neighbourhood::System(system) if system.organization.is_empty() => write!(f, "AS{}", system.number),
+            Neighbourhood::System(system) => write!(f, "AS{} ({})", system.number, system.organization),
+            Neighbourhood::Prefix(prefix) => write!(f, "{prefix}"),
+        }
+    }
+}
+
 /// The site's networks.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Networks {
     internal: PrefixMap<()>,
     named: PrefixMap<String>,
+    systems: Option<Arc<dyn SystemLookup>>,
 }
 
 impl Networks {
@@ -234,7 +275,29 @@ impl Networks {
         Networks {
             internal: PrefixMap::new(&internal),
             named: PrefixMap::new(named),
+            systems: None,
         }
+    }
+
+    /// The same networks with a database of autonomous systems.
+    pub fn with_systems(self, systems: Arc<dyn SystemLookup>) -> Self {
+        Networks {
+            systems: Some(systems),
+            ..self
+        }
+    }
+
+    /// The network that newness is judged by: the autonomous system of an outside address where a database knows it,
+    /// else its /24 or /48.
+    pub fn neighbourhood(&self, address: IpAddr) -> Neighbourhood<'_> {
+        self.systems
+            .as_ref()
+            .filter(|_| !self.is_internal(address))
+            .and_then(|systems| systems.system_of(address))
+            .map_or_else(
+                || Neighbourhood::Prefix(Prefix::network_of(address)),
+                Neighbourhood::System,
+            )
     }
 
     /// Whether the address is the site's own. Group, broadcast and unspecified addresses are nobody's, and count as the
@@ -258,6 +321,16 @@ impl Networks {
     /// The name of the smallest named network that holds the address.
     pub fn name(&self, address: IpAddr) -> Option<&str> {
         self.named.get(address).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Networks")
+            .field("internal", &self.internal)
+            .field("named", &self.named)
+            .field("systems", &self.systems.is_some())
+            .finish()
     }
 }
 

@@ -1,4 +1,5 @@
 //! The world: readers of files and sinks behind small traits. Nothing here decides anything.
 
+pub mod lookup;
 pub mod sink;
 pub mod source;

@@ -9,7 +9,9 @@ use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
 use super::table::{Bounds, Found, Row, SavedTable, Table};
 use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
-use crate::domain::{Duration, Entity, EntityHash, EntityValue, Field, Finding, Timestamp, Value, hash_value};
+use crate::domain::{
+    Duration, Entity, EntityHash, EntityValue, Field, Finding, Neighbourhood, Networks, Timestamp, Value, hash_value,
+};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -172,7 +174,8 @@ impl Partition {
             let detector_number = detectors.trailing_zeros() as usize;
             detectors &= detectors - 1;
             let detector = &program.detectors[detector_number];
-            let Some((value, amount)) = measured(&detector.watched, stamped, &mut self.scratch) else {
+            let Some((value, amount)) = measured(&detector.watched, stamped, &program.networks, &mut self.scratch)
+            else {
                 continue;
             };
             for plan_number in detector.plans.clone() {
@@ -229,7 +232,7 @@ impl Partition {
                     };
                     let mut finding = finding(raised, plan, entity, row.shared, version);
                     finding.target = target(&stamped.event, plan);
-                    finding.seen_text = seen_text(&detector.watched, stamped);
+                    finding.seen_text = seen_text(&detector.watched, stamped, &program.networks);
                     findings.push(finding);
                 }
             }
@@ -400,7 +403,7 @@ pub(super) struct SavedPartition {
 
 /// What a detector measures of an event: the hash of the watched value and the watched number. Nothing when the event
 /// does not have it.
-fn measured(watched: &Watched, stamped: &Stamped, bytes: &mut Vec<u8>) -> Option<(u64, f64)> {
+fn measured(watched: &Watched, stamped: &Stamped, networks: &Networks, bytes: &mut Vec<u8>) -> Option<(u64, f64)> {
     let event = &stamped.event;
     match watched {
         Watched::Events | Watched::Hits | Watched::Hour => Some((0, 1.0)),
@@ -431,22 +434,17 @@ fn measured(watched: &Watched, stamped: &Stamped, bytes: &mut Vec<u8>) -> Option
             Some((hash_value(value, bytes), length))
         }
         Watched::Network(field) => {
-            let network = network_of(event.ip(*field)?);
-            Some((hash_value(Value::Ip(network), bytes), 1.0))
+            let value = match networks.neighbourhood(event.ip(*field)?) {
+                Neighbourhood::System(system) => Value::U64(system.number.into()),
+                Neighbourhood::Prefix(network) => Value::Ip(network.first()),
+            };
+            Some((hash_value(value, bytes), 1.0))
         }
     }
 }
 
-/// The /24 or /48 that an address lies in, as its first address.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & 0xffff_ff00).into()),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !((1u128 << 80) - 1)).into()),
-    }
-}
-
 /// The watched value as text, where it is one.
-fn seen_text(watched: &Watched, stamped: &Stamped) -> Option<String> {
+fn seen_text(watched: &Watched, stamped: &Stamped, networks: &Networks) -> Option<String> {
     let event = &stamped.event;
     match watched {
         Watched::Category(fields) => {
@@ -466,10 +464,7 @@ fn seen_text(watched: &Watched, stamped: &Stamped) -> Option<String> {
             }
             Some(text)
         }
-        Watched::Network(field) => match network_of(event.ip(*field)?) {
-            IpAddr::V4(network) => Some(format!("{network}/24")),
-            IpAddr::V6(network) => Some(format!("{network}/48")),
-        },
+        Watched::Network(field) => Some(networks.neighbourhood(event.ip(*field)?).to_string()),
         _ => None,
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::config::Config;
 use crate::domain::Mistake;
+use crate::edge::lookup::SystemsDatabase;
 use crate::engine::catalog::{Catalog, embedded};
 use anyhow::{Context as _, bail};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where a site keeps what it has written.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +30,7 @@ pub struct Site {
 /// Reads everything that a site has written. The outer error is a file that can't be read, the inner one every mistake.
 pub fn read(sources: &Sources) -> anyhow::Result<Result<Site, Vec<Mistake>>> {
     let mut mistakes = Vec::new();
-    let config = match &sources.config {
+    let mut config = match &sources.config {
         None => Config::default(),
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -38,6 +40,15 @@ pub fn read(sources: &Sources) -> anyhow::Result<Result<Site, Vec<Mistake>>> {
             })
         }
     };
+    if let Some(named) = &config.asn_database {
+        match SystemsDatabase::open(&named.path) {
+            Ok(systems) => config.networks = std::mem::take(&mut config.networks).with_systems(Arc::new(systems)),
+            Err(failure) => mistakes.push(Mistake {
+                message: failure.to_string(),
+                ..named.place.clone()
+            }),
+        }
+    }
     let read = match &sources.detectors {
         None => embedded::catalog(),
         Some(folder) => Catalog::read(&definition_files(folder)?),
