@@ -59,7 +59,7 @@ fn scenarios() -> Vec<Scenario> {
         .collect()
 }
 
-/// The last form of every alert of a replay, in the order in which they were first told.
+/// The last form of every alert of a replay, in the order in which they were first told, with `first_told` added.
 fn alerts(inputs: &[PathBuf], threads: usize) -> (Vec<Value>, String) {
     let mut output = Vec::new();
     let mut errors = Vec::new();
@@ -86,8 +86,12 @@ fn alerts(inputs: &[PathBuf], threads: usize) -> (Vec<Value>, String) {
     let mut order = Vec::new();
     let mut last = BTreeMap::new();
     for line in text.lines() {
-        let document: Value = serde_json::from_str(line).expect("a document");
+        let mut document: Value = serde_json::from_str(line).expect("a document");
         let id = document["event"]["id"].as_str().expect("an id").to_owned();
+        let before: Option<&Value> = last.get(&id);
+        document["first_told"] = before
+            .map_or(&document["@timestamp"], |before| &before["first_told"])
+            .clone();
         if last.insert(id.clone(), document).is_none() {
             order.push(id);
         }
@@ -125,7 +129,7 @@ fn meets(alert: &Value, expectation: &Expectation) -> bool {
     rules.any(|rule| rule == expectation.detector) && about && overlaps
 }
 
-/// One line an alert, without what changes with the program's version.
+/// One line an alert, when it was first told and its last contributing event, without what changes with the program's version.
 fn snapshot(alerts: &[Value]) -> String {
     let mut text = String::new();
     for alert in alerts {
@@ -137,8 +141,12 @@ fn snapshot(alerts: &[Value]) -> String {
             .collect();
         let _ = writeln!(
             text,
-            "{} {} surprise {} | {}{}",
-            alert["@timestamp"].as_str().unwrap_or(""),
+            "{} to {} {} surprise {} | {}{}",
+            alert["first_told"].as_str().unwrap_or(""),
+            alert["event"]["end"]
+                .as_str()
+                .and_then(|end| end.get(11..))
+                .unwrap_or(""),
             alert["rule"]["id"].as_str().unwrap_or(""),
             alert["stakeout"]["peak"]["surprise"],
             alert["message"].as_str().unwrap_or(""),

@@ -1,4 +1,5 @@
-//! Alerts: what a person is told. A form of an alert is emitted when it is first told and whenever it has risen.
+//! Alerts: what a person is told. A form of an alert is emitted when it is first told, whenever it has risen,
+//! and when what goes on has lasted twice as long or is over.
 
 use super::{Entity, Finding, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -150,6 +150,7 @@ impl Engine {
             finding.at = finding.at.min(self.now);
         }
         self.tell(Timestamp::MAX, alerts);
+        self.triage.finish(alerts);
     }
 
     /// Ends a run whose state is kept: what is open stays open.

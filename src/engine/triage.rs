@@ -1,5 +1,6 @@
 //! Triage: the findings of all partitions to alerts. It groups what has one cause, decides what the budget tells, and
-//! emits each alert when it is first told and again when it has risen.
+//! emits each alert when it is first told, again when it has risen or lasted twice as long, and a last time when it is
+//! over and something has joined it since.
 //!
 //! Three steps, each independent of the next, so that a budget changes only what is told:
 //! 1. *Incidents*: findings of one detector about one entity that follow each other within an hour or a window.
@@ -23,6 +24,9 @@ const ACTOR_SURPRISE: f64 = 4.0;
 const OVERWHELMING: f64 = 12.0;
 /// No incident is formed below this surprise (p of 1e-2).
 pub const FORMING_SURPRISE: f64 = 2.0;
+/// What joins an alert without raising it is told once the alert has lasted twice as long as in its latest form, and this
+/// at least.
+const LATER_FORM_AFTER: Duration = Duration::from_seconds(300);
 /// Open incidents, and open groups, kept at once. Beyond it the one longest quiet is closed.
 const OPEN_MAX: usize = 100_000;
 
@@ -68,6 +72,10 @@ struct Incident {
     last: Timestamp,
     alert: Alert,
     fate: Fate,
+    /// When its latest form was told.
+    told_at: Timestamp,
+    /// Whether findings have joined since.
+    joined: bool,
 }
 
 /// What has become of an incident.
@@ -97,6 +105,35 @@ struct Group {
     alert: Option<Alert>,
     told: bool,
     opened: Timestamp,
+    /// Whether anything has joined since its latest form was told.
+    joined: bool,
+}
+
+impl Incident {
+    /// The alert in its present form, to be told.
+    fn form(&mut self) -> Alert {
+        self.joined = false;
+        self.told_at = self.last;
+        self.alert.count += 1;
+        self.alert.at = self.last;
+        self.alert.clone()
+    }
+
+    /// The present form, if the alert was told and something has joined it since.
+    fn last_form(&mut self) -> Option<Alert> {
+        (self.fate == Fate::Told && self.joined).then(|| self.form())
+    }
+}
+
+impl Group {
+    /// The present form of the group's alert, if it was told and something has joined it since.
+    fn last_form(&mut self) -> Option<Alert> {
+        let alert = self.alert.as_mut().filter(|_| self.told && self.joined)?;
+        self.joined = false;
+        alert.count += 1;
+        alert.at = self.last;
+        Some(alert.clone())
+    }
 }
 
 /// What triage asks of the rest of the engine.
@@ -151,7 +188,7 @@ impl Triage {
         if finding.surprise < FORMING_SURPRISE {
             return;
         }
-        self.sweep(finding.at, desk);
+        self.sweep(finding.at, desk, alerts);
         let Some(definition) = desk.definitions.get(usize::from(finding.detector)) else {
             return;
         };
@@ -161,16 +198,60 @@ impl Triage {
             self.told_today = 0;
         }
         let key = (finding.detector, finding.entity.clone());
-        let risen = self.join(&key, finding, definition);
+        let risen = self.join(&key, finding, definition, alerts);
         if risen {
             self.fold(&key, definition, desk, alerts);
             self.tell(&key, definition, desk, alerts);
+        } else {
+            self.go_on(&key, alerts);
+        }
+    }
+
+    /// The input has ended: alerts that something has joined since their latest form are told a last time.
+    pub fn finish(&mut self, alerts: &mut Vec<Alert>) {
+        self.incidents
+            .values_mut()
+            .filter_map(Incident::last_form)
+            .chain(self.groups.values_mut().filter_map(Group::last_form))
+            .for_each(|form| alerts.push(form));
+    }
+
+    /// A finding has joined an incident and not raised it.
+    fn go_on(&mut self, key: &(u16, Entity), alerts: &mut Vec<Alert>) {
+        let Some(incident) = self.incidents.get_mut(key) else {
+            return;
+        };
+        match &incident.fate {
+            Fate::Told => {
+                incident.joined = true;
+                let lasted = incident.told_at.since(incident.opened);
+                if incident.last.since(incident.told_at) >= lasted.max(LATER_FORM_AFTER) {
+                    alerts.extend(incident.last_form());
+                }
+            }
+            Fate::Folded(target) => {
+                let Some(group) = self.groups.get_mut(&(key.0, target.clone())) else {
+                    return;
+                };
+                if let Some(folded) = group.alert.as_mut() {
+                    folded.end = folded.end.max(incident.alert.end);
+                    group.last = group.last.max(incident.last);
+                    group.joined = true;
+                }
+            }
+            Fate::Silent | Fate::Supports(_) => {}
         }
     }
 
     /// Adds the finding to its incident, opening one if there is none. Gives whether the incident is new or has risen
     /// to a higher rung.
-    fn join(&mut self, key: &(u16, Entity), finding: Finding, definition: &Definition) -> bool {
+    fn join(
+        &mut self,
+        key: &(u16, Entity),
+        finding: Finding,
+        definition: &Definition,
+        alerts: &mut Vec<Alert>,
+    ) -> bool {
         let at = finding.at;
         if let Some(incident) = self.incidents.get_mut(key) {
             let gap = quiet(definition);
@@ -178,6 +259,7 @@ impl Triage {
                 incident.last = at;
                 return incident.alert.take_in(finding);
             }
+            alerts.extend(incident.last_form());
             if incident.fate == Fate::Silent {
                 self.counters.withheld += 1;
             }
@@ -187,6 +269,8 @@ impl Triage {
             last: at,
             alert: Alert::open(finding, definition),
             fate: Fate::Silent,
+            told_at: at,
+            joined: false,
         };
         self.incidents.insert(key.clone(), incident);
         true
@@ -217,8 +301,10 @@ impl Triage {
             alert: None,
             told: false,
             opened: at,
+            joined: false,
         });
         if group.alert.is_some() && at > group.last.plus(QUIET) {
+            alerts.extend(group.last_form());
             group.alert = None;
             group.told = false;
             group.pending.clear();
@@ -260,9 +346,7 @@ impl Triage {
         if before == Fate::Told {
             self.counters.folded += 1;
             incident.alert.merged_into = Some(folded.id.clone());
-            incident.alert.count += 1;
-            incident.alert.at = incident.last;
-            alerts.push(incident.alert.clone());
+            alerts.push(incident.form());
         }
     }
 
@@ -281,11 +365,11 @@ impl Triage {
             self.counters.told += 1;
         } else if !alert.actors_total.is_power_of_two() {
             // Later actors are told each time their number has doubled.
+            group.joined = true;
             return;
         }
-        alert.count += 1;
-        alert.at = group.last;
-        alerts.push(alert.clone());
+        group.joined = true;
+        alerts.extend(group.last_form());
     }
 
     /// Tells the incident if the budget allows: as an alert of its own, or as support for one with the same cause.
@@ -342,9 +426,8 @@ impl Triage {
         let Some(incident) = self.incidents.get_mut(key) else {
             return;
         };
-        incident.alert.count += 1;
-        incident.alert.at = at;
-        alerts.push(incident.alert.clone());
+        incident.joined = true;
+        alerts.extend(incident.last_form());
         let actor = actor(&key.1);
         for cause in self
             .causes
@@ -424,7 +507,7 @@ impl Triage {
 
     /// Closes what has been quiet for long, once an hour of engine time, and holds the number of open things to its
     /// bound.
-    fn sweep(&mut self, now: Timestamp, desk: &Desk<'_>) {
+    fn sweep(&mut self, now: Timestamp, desk: &Desk<'_>, alerts: &mut Vec<Alert>) {
         let full = self.incidents.len() >= OPEN_MAX || self.groups.len() >= OPEN_MAX;
         if now < self.next_sweep && !full {
             return;
@@ -435,12 +518,19 @@ impl Triage {
         self.incidents.retain(|(detector, _), incident| {
             let gap = desk.definitions.get(usize::from(*detector)).map_or(QUIET, quiet);
             let keep = now <= incident.last.plus(if full { QUIET } else { gap });
-            if !keep && incident.fate == Fate::Silent {
-                counters.withheld += 1;
+            if !keep {
+                alerts.extend(incident.last_form());
+                counters.withheld += u64::from(incident.fate == Fate::Silent);
             }
             keep
         });
-        self.groups.retain(|_, group| now <= group.last.plus(QUIET));
+        self.groups.retain(|_, group| {
+            let keep = now <= group.last.plus(QUIET);
+            if !keep {
+                alerts.extend(group.last_form());
+            }
+            keep
+        });
         self.causes.retain(|_, causes| {
             causes.retain(|cause| now <= cause.last.plus(INCIDENT_MAX));
             !causes.is_empty()
@@ -454,7 +544,9 @@ impl Triage {
             else {
                 return;
             };
-            self.incidents.remove(&oldest);
+            if let Some(mut incident) = self.incidents.remove(&oldest) {
+                alerts.extend(incident.last_form());
+            }
         }
     }
 }

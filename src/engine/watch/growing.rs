@@ -2,7 +2,7 @@
 //! and, on the ladder of surprise, while it is still open.
 
 use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise};
-use crate::domain::{MemoryName, NormalIf, Timestamp};
+use crate::domain::{Duration, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Learned};
 use crate::engine::measure::Distinct;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,15 @@ pub enum Kept {
     Greatest,
 }
 
+/// From this surprise on, what goes on is judged by what was known before it began: by lasting, it does not become
+/// usual before [`STRETCH_MAX`] has passed. Below, an entity that is still little known may just be learned.
+const STRANGE: f64 = 4.0;
+/// Strange windows this far apart, or a window if that is longer, belong to one stretch.
+const STRETCH_GAP: Duration = Duration::from_seconds(3600);
+/// After so long, or so many windows if that is longer, a stretch is what the entity is like now.
+const STRETCH_MAX: Duration = Duration::from_seconds(24 * 3600);
+const STRETCH_WINDOWS_MAX: i64 = 6;
+
 /// A window that is over but still takes late events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Closing {
@@ -97,12 +106,38 @@ struct Closing {
     total: Total,
 }
 
+/// What was known before a strange stretch of windows began, which judges it to its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Before<B> {
+    baseline: B,
+    /// The stretch's first window, and its latest one that was strange.
+    first: i32,
+    last: i32,
+}
+
+impl<B> Before<B> {
+    /// Whether the stretch is over when a window begins.
+    fn is_over(&self, slot: i32, plan: &Plan) -> bool {
+        let time = |from: i32| plan.begin(slot).since(plan.begin(from));
+        let windows = |count: i64| Duration::from_nanos(plan.length.nanos().saturating_mul(count));
+        time(self.last) > STRETCH_GAP.max(plan.length)
+            || time(self.first) >= STRETCH_MAX.max(windows(STRETCH_WINDOWS_MAX))
+    }
+}
+
+/// What few watches have at a time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Aside<B> {
+    closing: Option<Closing>,
+    before: Option<Before<B>>,
+}
+
 /// The state of a growing measure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Growing<B> {
     baseline: B,
     total: Total,
-    closing: Option<Box<Closing>>,
+    aside: Option<Box<Aside<B>>>,
     notes: Notes,
     /// From this total on the next rung is reached; valid for the population `version`.
     next: f64,
@@ -131,7 +166,7 @@ where
         Growing {
             baseline: B::default(),
             total: empty(kept),
-            closing: None,
+            aside: None,
             notes: Notes::default(),
             next: 0.0,
             version: u32::MAX,
@@ -157,7 +192,7 @@ where
         if now_slot > self.slot {
             self.roll(now_slot, sight.moment(), plan, prior, outcome);
         }
-        if let Some(closing) = &self.closing
+        if let Some(closing) = self.closing()
             && sight.now >= plan.close(closing.slot)
         {
             self.settle(sight.moment(), plan, prior, outcome);
@@ -165,7 +200,8 @@ where
         let own_slot = plan.slot(sight.event.time());
         let mut late = false;
         if own_slot < self.slot {
-            if let Some(closing) = self.closing.as_mut().filter(|closing| closing.slot == own_slot) {
+            let closing = self.aside.as_mut().and_then(|aside| aside.closing.as_mut());
+            if let Some(closing) = closing.filter(|closing| closing.slot == own_slot) {
                 closing.total.add(sight);
                 return;
             }
@@ -180,7 +216,7 @@ where
         if self.version != sight.version {
             self.version = sight.version;
             self.exact = false;
-            self.next = self.baseline.surprising_from(prior, sight.scale).max(plan.at_least);
+            self.next = self.judging().surprising_from(prior, sight.scale).max(plan.at_least);
         }
         // What is far from being strange is not worth remembering.
         if total * 2.0 >= self.next {
@@ -188,6 +224,40 @@ where
         }
         if total >= plan.at_least {
             self.judge_early(total, sight, plan, prior, outcome);
+        }
+    }
+
+    /// What judges: the baseline, or what it was before a strange stretch began.
+    fn judging(&self) -> &B {
+        let before = self.aside.as_ref().and_then(|aside| aside.before.as_ref());
+        before.map_or(&self.baseline, |before| &before.baseline)
+    }
+
+    fn closing(&self) -> Option<&Closing> {
+        self.aside.as_ref()?.closing.as_ref()
+    }
+
+    fn aside(&mut self) -> &mut Aside<B> {
+        self.aside.get_or_insert_with(|| {
+            Box::new(Aside {
+                closing: None,
+                before: None,
+            })
+        })
+    }
+
+    /// The open window is strange: begins a stretch, or goes on with it.
+    fn stretch(&mut self) {
+        let slot = self.slot;
+        if let Some(before) = self.aside.as_mut().and_then(|aside| aside.before.as_mut()) {
+            before.last = slot;
+        } else {
+            let baseline = self.baseline.clone();
+            self.aside().before = Some(Before {
+                baseline,
+                first: slot,
+                last: slot,
+            });
         }
     }
 
@@ -207,6 +277,9 @@ where
         let rung = rung_of(surprise);
         if rung > self.rung {
             self.rung = rung;
+            if surprise >= STRANGE {
+                self.stretch();
+            }
             let raised = self.raise(total, surprise, &judgement, sight, plan, prior);
             outcome.raised.push(raised);
         }
@@ -219,7 +292,7 @@ where
     /// How strange it is that the window's total reaches `total`.
     fn judge_upper(&self, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> (baseline::Judgement, f64) {
         let mut judgement = self
-            .baseline
+            .judging()
             .judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
         if self.first {
             judgement = given(judgement, self.not_empty(prior, scale));
@@ -230,7 +303,7 @@ where
 
     /// The logarithm of the probability that a window is not empty.
     fn not_empty(&self, prior: &B::Prior, scale: f64) -> f64 {
-        self.baseline
+        self.judging()
             .judge(prior, scale, B::Seen::of(1.0), baseline::Tail::Upper)
             .ln_p
     }
@@ -285,9 +358,8 @@ where
             0.0
         };
         let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10 - empty;
-        let normal = self
-            .baseline
-            .normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
+        let judging = self.judging();
+        let normal = judging.normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
         let usual = match normal {
             Some(baseline::NormalIf::AtMost(most)) => most,
             _ => total,
@@ -298,7 +370,7 @@ where
             surprise,
             rung: self.rung,
             seen: total,
-            expected: expected(&self.baseline.expected(prior, sight.scale), total),
+            expected: expected(&judging.expected(prior, sight.scale), total),
             normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
             memory: memory_name(judgement.memory),
             context: self.notes.context(),
@@ -308,7 +380,7 @@ where
 
     /// Opens the window of `slot`; the one before goes on for late events or is settled at once.
     fn roll(&mut self, slot: i32, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
-        if self.closing.is_some() {
+        if self.closing().is_some() {
             self.settle(moment, plan, prior, outcome);
         }
         let over = self.slot;
@@ -320,8 +392,9 @@ where
         } else {
             let fresh = self.total.fresh();
             let total = std::mem::replace(&mut self.total, fresh);
-            self.closing = Some(Box::new(Closing { slot: over, total }));
+            self.aside().closing = Some(Closing { slot: over, total });
         }
+        self.put_away(plan);
         self.notes.clear();
         self.rung = 0;
         self.silence_rung = 0;
@@ -330,9 +403,19 @@ where
         self.version = u32::MAX;
     }
 
+    /// Forgets what was known before a stretch that is over, and frees what is not needed.
+    fn put_away(&mut self, plan: &Plan) {
+        let slot = self.slot;
+        let Some(aside) = &mut self.aside else { return };
+        aside.before.take_if(|before| before.is_over(slot, plan));
+        if aside.before.is_none() && aside.closing.is_none() {
+            self.aside = None;
+        }
+    }
+
     /// Learns the window that was left open for late events.
     fn settle(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
-        if let Some(closing) = self.closing.take() {
+        if let Some(closing) = self.aside.as_mut().and_then(|aside| aside.closing.take()) {
             self.learn(closing.slot, closing.total.value(), moment, plan, prior, outcome);
         }
     }
