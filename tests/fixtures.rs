@@ -120,12 +120,11 @@ fn meets(alert: &Value, expectation: &Expectation) -> bool {
                 .as_str()
                 .is_some_and(|value| related.contains(&format!("\"{value}\"")))
     });
-    let overlaps = alert["event"]["start"]
-        .as_str()
-        .is_some_and(|start| start <= expectation.to.as_str())
-        && alert["@timestamp"]
-            .as_str()
-            .is_some_and(|end| end >= expectation.from.as_str());
+    // Without the final letter, times with and without fractions of a second compare as text.
+    let time = |value: &Value| value.as_str().map(|time| time.trim_end_matches('Z').to_owned());
+    let overlaps = time(&alert["event"]["start"])
+        .is_some_and(|start| start.as_str() <= expectation.to.trim_end_matches('Z'))
+        && time(&alert["@timestamp"]).is_some_and(|end| end.as_str() >= expectation.from.trim_end_matches('Z'));
     rules.any(|rule| rule == expectation.detector) && about && overlaps
 }
 

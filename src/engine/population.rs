@@ -35,6 +35,11 @@ pub fn epoch_of(time: Timestamp) -> i64 {
     time.seconds().div_euclid(EPOCH_SECONDS)
 }
 
+/// The span of time of which votes are counted together that holds an epoch.
+pub fn span_of(epoch: i64) -> i64 {
+    epoch.div_euclid(MEMORY_EPOCHS)
+}
+
 /// What is believed of an entity before it has history, for one window of one detector and one group.
 #[derive(Clone, Debug)]
 pub enum Belief {
@@ -133,6 +138,14 @@ impl Belief {
 }
 
 impl Votes {
+    /// Adds what the same entities said in an earlier span of time.
+    fn join_earlier(&mut self, earlier: &Votes) {
+        match (self, earlier) {
+            (Votes::Category(held), Votes::Category(earlier)) => held.join_earlier(earlier),
+            (held, earlier) => held.merge(earlier),
+        }
+    }
+
     fn merge(&mut self, other: &Votes) {
         match (self, other) {
             (Votes::Count(held), Votes::Count(other)) => held.merge(other),
@@ -322,7 +335,7 @@ impl Population {
 
     /// An epoch has ended with this summary of all partitions.
     pub fn absorb(&mut self, epoch: i64, summary: &EpochSummary) {
-        let span = epoch.div_euclid(MEMORY_EPOCHS);
+        let span = span_of(epoch);
         if span != self.held.span {
             let blank = self.blank();
             let recent = std::mem::replace(&mut self.held.recent, blank);
@@ -382,7 +395,7 @@ impl Population {
             .map(|(own, (recent, earlier))| {
                 std::array::from_fn(|group| {
                     let mut votes = recent[group].clone();
-                    votes.merge(&earlier[group]);
+                    votes.join_earlier(&earlier[group]);
                     own.taught(&votes)
                 })
             })

@@ -3,16 +3,19 @@
 //! p is the summed probability of all values no likelier than the one seen. With forgotten weights `w` of the values
 //! that are kept, `n` their sum, strength `s` and discount `d` (Pitman and Yor 1997), a kept value has mass
 //! (w - d min(w, 1)) / (n + s), and everything unseen together the rest. What is unseen is spread as the group's values
-//! are: a value that many of the group's entities have is less strange than one that nobody has. The discount is
-//! learned, the share of an entity's values that were seen about once, shrunk to the group's share: who churns
-//! expects newness.
+//! are: a value that many of the group's entities have is less strange than one that nobody has. Both parameters are
+//! learned, so that who churns expects newness and who never did does not: the strength from how many things were new
+//! to the entity (see `strength.rs`), the discount as the share of its values that were seen about once, each shrunk to
+//! the group's, one vote an entity.
 //!
 //! Up to [`Category::VALUES_MAX`] values are kept exactly, 8 bytes each (a 32-bit print of the hash: two values of an
-//! entity are mistaken for each other once in 10^8), allocated as they come. Past that the lightest goes, its weight is
-//! remembered as lost, and the answer is coarser: lost values and new ones are no longer told apart.
+//! entity are mistaken for each other once in 10^8), allocated as they come. Past that the lightest goes to a filter
+//! (see `lost.rs`), and the answer is coarser: a value that may have been lost is judged as all lost ones together.
 
 use super::decay::power;
 use super::judgement::Judgement;
+use super::lost::Lost;
+use super::strength::{DEFINITION_ENTITIES, StrengthPrior, StrengthSummary};
 use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Summary, Tail};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -21,12 +24,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Category {
     values: Vec<Kept>,
-    /// Forgotten weight of all values, lost ones included.
-    weight: f32,
-    /// Forgotten weight of the values that had to go.
-    lost: f32,
-    /// Whether any value ever had to go.
-    evicted: bool,
+    /// The values that had to go, while any is remembered.
+    lost: Option<Box<Lost>>,
+    /// Forgotten number of values that were new to the entity, its first one not counted.
+    news: f32,
+    /// How many values, from the first on, the group has been told of.
+    told: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,18 +53,23 @@ pub enum Novelty {
 #[derive(Clone, Debug, PartialEq)]
 pub struct CategoryPrior {
     discount: f64,
-    strength: f64,
+    strength: StrengthPrior,
     prevalence: Option<Arc<Prevalence>>,
 }
 
-/// What a group's entities say together about their values: how many have each, counted in hashed cells.
+/// What a group's entities say together about their values: how many have each, counted in hashed cells, and how fond of
+/// new ones they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CategorySummary {
+    /// Entities that told their values.
     entities: u64,
-    values: u64,
-    values_seen_once: u64,
-    /// Empty, or [`ROWS`] rows of [`CELLS`] counts (a count-min sketch of entities).
+    /// Empty, or [`ROWS`] rows of [`CELLS`] counts (a count-min sketch of entities). An entity tells each value once, so
+    /// that they can be counted.
     cells: Vec<u32>,
+    strength: StrengthSummary,
+    /// Sums over votes of k / (1 + k) for k values, and of the part of it that was seen about once; in 2^-20.
+    variety: u64,
+    once: u64,
 }
 
 /// How many of a group's entities have a value, and what share of all that are had is no more common.
@@ -82,8 +90,7 @@ const WEIGHT_MIN: f32 = 0.02;
 /// How many values of its own an entity's discount needs against the group's.
 const DISCOUNT_WEIGHT: f64 = 10.0;
 const GROUP_ENTITIES_MIN: u64 = 8;
-/// How many values the definition's discount is worth against the group's.
-const DEFINITION_VALUES: f64 = 20.0;
+const ONE: f64 = 1_048_576.0;
 
 impl CategoryPrior {
     /// A prior as definitions write it: the share of values that are never seen again, 0 to 0.95, and how many
@@ -91,7 +98,7 @@ impl CategoryPrior {
     pub fn new(discount: f64, strength: f64) -> Self {
         CategoryPrior {
             discount: discount.clamp(0.0, 0.95),
-            strength: strength.clamp(0.05, 1e4),
+            strength: StrengthPrior::new(strength.clamp(0.05, 1e4)),
             prevalence: None,
         }
     }
@@ -182,9 +189,10 @@ impl Category {
 
     /// Whether the value of this hash is in the entity's memory.
     pub fn novelty(&self, hash: u64) -> Novelty {
-        if self.values.iter().any(|kept| kept.print == print(hash)) {
+        let print = print(hash);
+        if self.values.iter().any(|kept| kept.print == print) {
             Novelty::Known
-        } else if self.evicted {
+        } else if self.lost.as_ref().is_some_and(|lost| lost.may_hold(print)) {
             Novelty::Unsure
         } else {
             Novelty::New
@@ -212,6 +220,63 @@ impl Category {
         let (all, once) = self.variety();
         ((DISCOUNT_WEIGHT * prior.discount + once) / (DISCOUNT_WEIGHT + all)).min(0.95)
     }
+
+    fn lost_weight(&self) -> f64 {
+        self.lost.as_ref().map_or(0.0, |lost| f64::from(lost.weight()))
+    }
+
+    /// About how many values were lost.
+    fn lost_values(&self) -> f64 {
+        self.lost.as_ref().map_or(0.0, |lost| lost.values())
+    }
+
+    /// Forgotten weight of all values, lost ones included.
+    fn weight(&self) -> f64 {
+        self.lost_weight() + self.values.iter().map(|kept| f64::from(kept.weight)).sum::<f64>()
+    }
+
+    /// Tells the group of the values that it does not know yet that this entity has.
+    pub fn tell(&mut self, summary: &mut CategorySummary) {
+        let untold = self.values.get(usize::from(self.told)..).unwrap_or(&[]);
+        if untold.is_empty() {
+            return;
+        }
+        if summary.cells.is_empty() {
+            summary.cells = vec![0; ROWS * CELLS];
+        }
+        summary.entities += u64::from(self.told == 0);
+        for kept in untold {
+            for row in 0..ROWS {
+                if let Some(count) = summary.cells.get_mut(cell(row, kept.print)) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        self.told = self.values.len() as u8;
+    }
+
+    /// Makes the next [`tell`](Category::tell) tell everything, because the group has begun to count anew.
+    pub fn tell_all_again(&mut self) {
+        self.told = 0;
+    }
+
+    fn keep(&mut self, new: Kept) {
+        if self.values.len() == self.values.capacity() {
+            let more = if self.values.len() < 4 { 2 } else { 4 };
+            self.values.reserve_exact(more);
+        }
+        self.values.push(new);
+    }
+
+    /// Gives up the lightest value, of two equally light ones the one that the group knows longer.
+    fn lose_lightest(&mut self) {
+        let lightest = (0..self.values.len()).min_by(|a, b| self.values[*a].weight.total_cmp(&self.values[*b].weight));
+        if let Some(index) = lightest {
+            let gone = self.values.remove(index);
+            self.told -= u8::from(index < usize::from(self.told));
+            self.lost.get_or_insert_default().take_in(gone.print, gone.weight);
+        }
+    }
 }
 
 impl Baseline for Category {
@@ -221,78 +286,77 @@ impl Baseline for Category {
 
     fn age(&mut self, windows: u64, decay: &Decay) {
         let kept = power(decay.slow(), windows) as f32;
-        self.weight *= kept;
-        self.lost *= kept;
+        self.news *= kept;
         for value in &mut self.values {
             value.weight *= kept;
         }
+        let told = self.values.iter().take(usize::from(self.told));
+        self.told -= told.filter(|value| value.weight < WEIGHT_MIN).count() as u8;
         self.values.retain(|value| value.weight >= WEIGHT_MIN);
+        if let Some(lost) = &mut self.lost {
+            lost.age(kept);
+            if lost.weight() < WEIGHT_MIN {
+                self.lost = None;
+            }
+        }
     }
 
     /// `seen` is the value's hash. There is one tail: the unlikely.
     fn judge(&self, prior: &CategoryPrior, _scale: f64, seen: u64, _tail: Tail) -> Judgement {
         let discount = self.discount(prior);
-        let sum = f64::from(self.lost) + self.values.iter().map(|kept| f64::from(kept.weight)).sum::<f64>();
-        let total = sum + prior.strength;
+        let sum = self.weight();
+        let strength = prior.strength.strength(f64::from(self.news), sum);
+        let total = sum + strength;
         let mass = |weight: f32| f64::from(weight) - discount * f64::from(weight.min(1.0));
-        let unseen = total - self.values.iter().map(|kept| mass(kept.weight)).sum::<f64>();
-        let (p, beyond) = match self.values.iter().find(|kept| kept.print == print(seen)) {
-            Some(found) => {
-                let (mut p, mut beyond) = (unseen, unseen);
+        // What goes for one that was lost is at least what is new.
+        let gone = total - self.values.iter().map(|kept| mass(kept.weight)).sum::<f64>();
+        let (p, beyond) = match self.novelty(seen) {
+            Novelty::Known => {
+                let print = print(seen);
+                let found = self.values.iter().find(|kept| kept.print == print);
+                let found = found.map_or(0.0, |kept| kept.weight);
+                let (mut p, mut beyond) = (gone, gone);
                 for kept in &self.values {
-                    if kept.weight <= found.weight {
+                    if kept.weight <= found {
                         p += mass(kept.weight);
                     }
-                    if kept.weight < found.weight {
+                    if kept.weight < found {
                         beyond += mass(kept.weight);
                     }
                 }
                 (p / total, beyond / total)
             }
-            None => {
+            Novelty::Unsure => (gone / total, 0.0),
+            Novelty::New => {
                 let (upto, below) = prior.newness(seen);
-                (unseen / total * upto, unseen / total * below)
+                let new = (gone - self.lost_weight() + discount * self.lost_values()) / total;
+                (new * upto, new * below)
             }
         };
         Judgement {
             ln_p: p.min(1.0).ln(),
             ln_p_beyond: beyond.min(1.0).ln(),
-            memory: if sum < prior.strength {
-                Memory::Prior
-            } else {
-                Memory::Slow
-            },
+            memory: if sum < strength { Memory::Prior } else { Memory::Slow },
         }
     }
 
     /// Takes one value of a window into the memory; does not forget (see [`Baseline`]).
     fn learn(&mut self, _prior: &CategoryPrior, _scale: f64, seen: u64, _decay: &Decay) -> Learned {
-        self.weight += 1.0;
         let print = print(seen);
         if let Some(kept) = self.values.iter_mut().find(|kept| kept.print == print) {
             kept.weight += 1.0;
             return Learned::Usual;
         }
-        let new = Kept { print, weight: 1.0 };
-        if self.values.len() < Self::VALUES_MAX {
-            if self.values.len() == self.values.capacity() {
-                let more = if self.values.len() < 4 { 2 } else { 4 };
-                self.values.reserve_exact(more);
-            }
-            self.values.push(new);
-            return Learned::Usual;
+        let is_first = self.values.is_empty() && self.lost.is_none();
+        if !is_first && self.novelty(seen) == Novelty::New {
+            self.news += 1.0;
         }
-        let lightest = self.values.iter_mut().min_by(|a, b| {
-            (a.weight, a.print)
-                .partial_cmp(&(b.weight, b.print))
-                .unwrap_or(std::cmp::Ordering::Equal)
-        });
-        if let Some(lightest) = lightest {
-            self.lost += lightest.weight;
-            self.evicted = true;
-            *lightest = new;
+        let full = self.values.len() >= Self::VALUES_MAX;
+        if full {
+            self.lose_lightest();
         }
-        Learned::Bounded
+        self.keep(Kept { print, weight: 1.0 });
+        if full { Learned::Bounded } else { Learned::Usual }
     }
 
     /// A category has no order.
@@ -303,7 +367,8 @@ impl Baseline for Category {
     /// The number of values that the entity is expected to have, and how many observations stand behind it.
     fn expected(&self, prior: &CategoryPrior, _scale: f64) -> Expected {
         let values = self.values.len() as f64;
-        let weight = f64::from(self.weight);
+        let weight = self.weight();
+        let strength = prior.strength.strength(f64::from(self.news), weight);
         Expected {
             typical: values,
             low: values,
@@ -311,7 +376,7 @@ impl Baseline for Category {
             mean: values,
             variance: 0.0,
             history_windows: weight,
-            prior_weight: prior.strength / (prior.strength + weight),
+            prior_weight: strength / (strength + weight),
         }
     }
 
@@ -327,50 +392,149 @@ impl Baseline for Category {
         None
     }
 
+    /// How fond of new values the entity is. Which values it has is told apart (see [`Category::tell`]).
     fn vote(&self, summary: &mut CategorySummary) {
         if self.values.is_empty() {
             return;
         }
-        summary.entities += 1;
-        if summary.cells.is_empty() {
-            summary.cells = vec![0; ROWS * CELLS];
-        }
-        for kept in &self.values {
-            summary.values += 1;
-            summary.values_seen_once += u64::from(kept.weight <= 1.0);
-            for row in 0..ROWS {
-                if let Some(count) = summary.cells.get_mut(cell(row, kept.print)) {
-                    *count = count.saturating_add(1);
-                }
-            }
-        }
+        summary.strength.vote(f64::from(self.news), self.weight());
+        let (all, once) = self.variety();
+        let fixed = |x: f64| (x * ONE).round() as u64;
+        summary.variety = summary.variety.saturating_add(fixed(all / (1.0 + all)));
+        summary.once = summary.once.saturating_add(fixed(once / (1.0 + all)));
     }
 
     fn prior(definition: &CategoryPrior, summary: &CategorySummary) -> CategoryPrior {
-        if summary.entities < GROUP_ENTITIES_MIN {
-            return definition.clone();
-        }
-        let values = summary.values as f64 + DEFINITION_VALUES;
-        let once = summary.values_seen_once as f64 + DEFINITION_VALUES * definition.discount;
+        let variety = summary.variety as f64 / ONE + DEFINITION_ENTITIES;
+        let once = summary.once as f64 / ONE + DEFINITION_ENTITIES * definition.discount;
         CategoryPrior {
-            discount: (once / values).min(0.95),
-            strength: definition.strength,
-            prevalence: Some(Arc::new(Prevalence::of(summary))),
+            discount: (once / variety).min(0.95),
+            strength: definition.strength.taught(&summary.strength),
+            prevalence: (summary.entities >= GROUP_ENTITIES_MIN).then(|| Arc::new(Prevalence::of(summary))),
+        }
+    }
+}
+
+impl CategorySummary {
+    fn add(&mut self, other: &Self) {
+        self.strength.merge(&other.strength);
+        self.variety = self.variety.saturating_add(other.variety);
+        self.once = self.once.saturating_add(other.once);
+        if self.cells.is_empty() {
+            self.cells = vec![0; other.cells.len()];
+        }
+    }
+
+    /// Adds what the same entities said in an earlier span of time, in which they told their values too.
+    pub fn join_earlier(&mut self, earlier: &Self) {
+        self.add(earlier);
+        self.entities = self.entities.max(earlier.entities);
+        for (count, more) in self.cells.iter_mut().zip(&earlier.cells) {
+            *count = (*count).max(*more);
         }
     }
 }
 
 impl Summary for CategorySummary {
     fn merge(&mut self, other: &Self) {
+        self.add(other);
         self.entities += other.entities;
-        self.values += other.values;
-        self.values_seen_once += other.values_seen_once;
-        if self.cells.is_empty() {
-            self.cells.clone_from(&other.cells);
-        } else {
-            for (count, more) in self.cells.iter_mut().zip(&other.cells) {
-                *count = count.saturating_add(*more);
-            }
+        for (count, more) in self.cells.iter_mut().zip(&other.cells) {
+            *count = count.saturating_add(*more);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proof::Random;
+    use super::*;
+    use crate::domain::Duration;
+
+    fn decay() -> Decay {
+        Decay::new(Duration::from_seconds(60 * 86_400), Duration::from_seconds(3600))
+    }
+
+    fn surprise(category: &Category, prior: &CategoryPrior, value: u64) -> f64 {
+        category.judge(prior, 1.0, hash(value), Tail::Upper).surprise()
+    }
+
+    fn hash(value: u64) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(&value.to_le_bytes())
+    }
+
+    /// A category that was shown one value a window.
+    fn shown(prior: &CategoryPrior, values: impl IntoIterator<Item = u64>) -> Category {
+        let mut category = Category::default();
+        for value in values {
+            category.age(5, &decay());
+            category.learn(prior, 1.0, hash(value), &decay());
+        }
+        category
+    }
+
+    #[test]
+    fn who_travels_expects_new_networks_and_who_never_did_does_not() {
+        let definition = CategoryPrior::new(0.1, 1.0);
+        let mut summary = CategorySummary::default();
+        for person in 0..17 {
+            let mut category = shown(&definition, std::iter::repeat_n(0, 20 + person));
+            category.vote(&mut summary);
+            category.tell(&mut summary);
+        }
+        let traveller = shown(
+            &definition,
+            (0..40).map(|visit| if visit % 3 == 0 { 0 } else { 100 + visit }),
+        );
+        traveller.vote(&mut summary);
+        traveller.clone().tell(&mut summary);
+        let prior = Category::prior(&definition, &summary);
+        let homebody = shown(&definition, std::iter::repeat_n(0, 20));
+        assert!(surprise(&traveller, &prior, 999) < 1.0);
+        assert!(surprise(&homebody, &prior, 999) > 2.0);
+        assert!(surprise(&homebody, &prior, 0) < 0.1);
+    }
+
+    #[test]
+    fn a_value_is_told_to_the_group_once() {
+        let prior = CategoryPrior::new(0.1, 1.0);
+        let (mut category, mut summary) = (shown(&prior, [1, 2]), CategorySummary::default());
+        category.tell(&mut summary);
+        let once = summary.clone();
+        category.tell(&mut summary);
+        assert_eq!(summary, once);
+        category.learn(&prior, 1.0, hash(3), &decay());
+        category.tell(&mut summary);
+        assert_eq!(
+            (summary.entities, summary.cells.iter().sum::<u32>()),
+            (1, 3 * ROWS as u32)
+        );
+        let mut again = CategorySummary::default();
+        category.tell_all_again();
+        category.tell(&mut again);
+        again.join_earlier(&summary);
+        assert_eq!((again.entities, &again.cells), (1, &summary.cells));
+    }
+
+    #[test]
+    fn past_the_exact_values_new_ones_are_still_told_from_lost_ones() {
+        let prior = CategoryPrior::new(0.3, 10.0);
+        let mut random = Random::new(5);
+        let mut category = Category::default();
+        for _ in 0..3000 {
+            let value = (random.uniform() * random.uniform() * 120.0) as u64;
+            category.learn(&prior, 1.0, hash(value), &decay());
+        }
+        assert_eq!(category.values(), Category::VALUES_MAX);
+        let unsure = (0..120).filter(|value| category.novelty(hash(*value)) == Novelty::Unsure);
+        assert!(unsure.count() > 80);
+        let new = (1000..1100).filter(|value| category.novelty(hash(*value)) == Novelty::New);
+        assert!(new.count() > 90);
+        assert!(
+            surprise(&category, &prior, 1001) > 1.5,
+            "{}",
+            surprise(&category, &prior, 1001)
+        );
+        assert!(surprise(&category, &prior, 110) < 1.5);
     }
 }

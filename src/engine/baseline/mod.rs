@@ -16,6 +16,7 @@ mod count;
 mod decay;
 mod interval;
 mod judgement;
+mod lost;
 mod magnitude;
 mod moments;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod proof;
 mod ratio;
 mod season;
 mod solve;
+mod strength;
 pub mod tail;
 mod time_of_week;
 

@@ -129,14 +129,14 @@ impl Watch {
         }
     }
 
-    fn vote(&self, votes: &mut Votes, outcome: &Outcome) {
+    fn vote(&mut self, votes: &mut Votes, outcome: &Outcome) {
         if !outcome.vote {
             return;
         }
         match (self, votes) {
             (Watch::Count(watch), Votes::Count(votes)) => watch.baseline().vote(votes),
             (Watch::Ratio(watch), Votes::Ratio(votes)) => watch.baseline().vote(votes),
-            (Watch::Category(watch), Votes::Category(votes)) => watch.baseline().vote(votes),
+            (Watch::Category(watch), Votes::Category(votes)) => watch.vote(votes),
             (Watch::Magnitude(watch), Votes::Magnitude(votes)) => watch.baseline().vote(votes),
             (Watch::Hours(watch), Votes::TimeOfWeek(votes)) => watch.baseline().vote(votes),
             (Watch::Interval(watch), Votes::Interval(votes, seen)) => watch.vote(votes, seen),

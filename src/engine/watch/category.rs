@@ -3,7 +3,8 @@
 
 use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
 use crate::domain::{NormalIf, Timestamp};
-use crate::engine::baseline::{Baseline, Category, CategoryPrior};
+use crate::engine::baseline::{Baseline, Category, CategoryPrior, CategorySummary};
+use crate::engine::population::{epoch_of, span_of};
 use serde::{Deserialize, Serialize};
 
 /// The state of a category.
@@ -32,9 +33,10 @@ impl CategoryWatch {
         }
     }
 
-    /// The baseline behind it.
-    pub fn baseline(&self) -> &Category {
-        &self.baseline
+    /// The entity's vote: how fond of new values it is, and those of its values that the group has not been told of.
+    pub fn vote(&mut self, votes: &mut CategorySummary) {
+        self.baseline.vote(votes);
+        self.baseline.tell(votes);
     }
 
     /// Takes an event in.
@@ -49,8 +51,11 @@ impl CategoryWatch {
         }
         outcome.judgements += 1;
         let judgement = self.baseline.judge(prior, 1.0, sight.value, plan.tail);
-        let epoch = (sight.now.seconds() / 3600) as i32;
+        let epoch = epoch_of(sight.now) as i32;
         if epoch != self.voted {
+            if span_of(epoch.into()) != span_of(self.voted.into()) {
+                self.baseline.tell_all_again();
+            }
             self.voted = epoch;
             outcome.vote = true;
         }

@@ -12,6 +12,7 @@ pub struct HoursWatch {
     /// The last event, which a session goes on from.
     last: Timestamp,
     slot: i32,
+    /// The day of the last vote.
     voted: i32,
     /// Sessions judged in the open window.
     sessions: u16,
@@ -60,9 +61,10 @@ impl HoursWatch {
         }
         outcome.judgements += 1;
         let judgement = self.baseline.judge(prior, 1.0, sight.hour_of_week, plan.tail);
-        let epoch = (sight.now.seconds() / 3600) as i32;
-        if epoch != self.voted {
-            self.voted = epoch;
+        // One vote an entity and day: who is active at every hour is not to outvote who keeps office hours.
+        let day = sight.now.seconds().div_euclid(86_400) as i32;
+        if day != self.voted {
+            self.voted = day;
             outcome.vote = true;
         }
         let surprise = surprise(&judgement, plan);

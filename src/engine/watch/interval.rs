@@ -120,6 +120,6 @@ impl IntervalWatch {
             crate::domain::Duration::from_seconds(3600),
         );
         destination.learn(&nobody, 1.0, self.destination, &decay);
-        destination.vote(destinations);
+        destination.tell(destinations);
     }
 }
