@@ -132,7 +132,7 @@ fn merged(mut inputs: Vec<Vec<Event>>, shuffle_seed: Option<u64>) -> Vec<Stamped
         }
         order.finish(&mut all);
     }
-    all.sort_by_key(|stamped| (stamped.engine_time, stamped.content, stamped.input));
+    all.sort_by_cached_key(|stamped| (stamped.engine_time, stamped.event.content_hash(), stamped.input));
     all
 }
 

@@ -40,14 +40,7 @@ fn told(until: i64, end: i64) -> Vec<Alert> {
         }
         for event in events {
             sequence += 1;
-            let stamped = Stamped {
-                event,
-                engine_time: time,
-                content: sequence,
-                input: 0,
-                sequence,
-            };
-            engine.push(stamped, &mut alerts);
+            engine.push(Stamped::new(event, time, 0, sequence), &mut alerts);
         }
     }
     engine.finish(&mut alerts);

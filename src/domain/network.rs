@@ -38,8 +38,11 @@ impl Prefix {
     /// Whether the address begins with the prefix.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self.address, address) {
-            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
-                Prefix::new(address, self.bits) == Some(self)
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                mask_v4(self.bits).is_some_and(|mask| (own.to_bits() ^ other.to_bits()) & mask == 0)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                mask_v6(self.bits).is_some_and(|mask| (own.to_bits() ^ other.to_bits()) & mask == 0)
             }
             _ => false,
         }

@@ -10,6 +10,7 @@ pub mod pipeline;
 pub mod population;
 pub mod program;
 pub mod select;
+mod selection;
 pub mod series;
 pub mod snapshot;
 pub mod table;

@@ -124,13 +124,13 @@ impl<T> TimeGuard<T> {
     }
 }
 
-/// An event with its place in the order of everything: (engine time, input, sequence).
+/// An event with its place in the order of everything: (engine time, content, input, sequence).
 #[derive(Debug)]
 pub struct Stamped {
     /// The greatest event time that its input had reached.
     pub engine_time: Timestamp,
-    /// Orders events of equal engine time, whatever input they came by.
-    pub content: u64,
+    /// The hash of what the event says, once somebody has asked for it; 0 before.
+    content: u64,
     /// The number of its input, for evidence.
     pub input: u16,
     /// Its number within its input, for evidence.
@@ -140,8 +140,32 @@ pub struct Stamped {
 }
 
 impl Stamped {
-    fn key(&self) -> (Timestamp, u64, u16, u64) {
-        (self.engine_time, self.content, self.input, self.sequence)
+    /// An event at its place.
+    pub fn new(event: Event, engine_time: Timestamp, input: u16, sequence: u64) -> Self {
+        Stamped {
+            engine_time,
+            content: 0,
+            input,
+            sequence,
+            event,
+        }
+    }
+
+    /// Orders events of equal engine time, whatever input they came by. Few events share their time with another, so
+    /// this is worked out when it is asked for.
+    pub fn content(&mut self) -> u64 {
+        if self.content == 0 {
+            self.content = self.event.content_hash().max(1);
+        }
+        self.content
+    }
+
+    /// Whether this event comes after another.
+    fn is_after(&mut self, other: &mut Stamped) -> bool {
+        if self.engine_time != other.engine_time {
+            return self.engine_time > other.engine_time;
+        }
+        (self.content(), self.input, self.sequence) > (other.content(), other.input, other.sequence)
     }
 }
 
@@ -178,17 +202,15 @@ impl OrderBuffer {
     pub fn push(&mut self, known_at: Timestamp, event: Event, ready: &mut Vec<Stamped>) {
         self.sequence += 1;
         let engine_time = known_at.max(event.time()).max(self.given);
-        let stamped = Stamped {
-            engine_time,
-            content: event.content_hash(),
-            input: self.input,
-            sequence: self.sequence,
-            event,
-        };
+        let mut stamped = Stamped::new(event, engine_time, self.input, self.sequence);
         // Records are nearly in order, so the place is near the back.
-        let key = stamped.key();
-        let after = self.waiting.iter().rev().take_while(|held| held.key() > key).count();
-        self.waiting.insert(self.waiting.len() - after, stamped);
+        let held = self.waiting.len();
+        let after = self
+            .waiting
+            .iter_mut()
+            .rev()
+            .position(|held| !held.is_after(&mut stamped));
+        self.waiting.insert(held - after.unwrap_or(held), stamped);
         self.advance(known_at, ready);
         while self.waiting.len() > Self::WAITING_MAX {
             self.give(ready);
@@ -290,7 +312,10 @@ mod tests {
                 buffer.push(time, event, &mut ready);
             }
             buffer.finish(&mut ready);
-            ready.iter().map(|s| (s.engine_time, s.content)).collect::<Vec<_>>()
+            ready
+                .iter_mut()
+                .map(|s| (s.engine_time, s.content()))
+                .collect::<Vec<_>>()
         };
         let straight = order(&[0, 100, 100, 200, 300, 900, 1000, 1400]);
         assert_eq!(straight, order(&[100, 0, 200, 100, 300, 1000, 900, 1400]));

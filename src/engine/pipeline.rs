@@ -4,12 +4,11 @@
 use super::order::Stamped;
 use super::partition::{Batch, Partition, Visit};
 use super::population::{Population, epoch_of};
-use super::program::{Program, SHAPE};
+use super::program::Program;
+use super::selection::Selection;
 use super::snapshot::{self, Saved, SnapshotProblem};
 use super::triage::{Budget, Counters, Desk, Triage};
-use crate::domain::{
-    Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity, write_value,
-};
+use crate::domain::{Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -291,8 +290,14 @@ impl Engine {
             return;
         }
         let mut hits = 0u128;
-        for (number, detector) in self.program.detectors.iter().enumerate() {
-            let is_hit = selected & (1 << number) != 0 && detector.hits.as_ref().is_some_and(|hit| hit.matches(event));
+        let mut open = selected & self.program.ratios;
+        while open != 0 {
+            let number = open.trailing_zeros() as usize;
+            open &= open - 1;
+            let is_hit = self.program.detectors[number]
+                .hits
+                .as_ref()
+                .is_some_and(|hit| hit.matches(event));
             hits |= u128::from(is_hit) << number;
         }
         let place = self.batch.events.len() as u32;
@@ -398,69 +403,6 @@ impl Engine {
         for finding in self.findings.drain(..ready) {
             self.triage.push(finding, &desk, alerts);
         }
-    }
-}
-
-/// Which detectors select an event, remembered by the event's shape.
-#[derive(Default)]
-struct Selection {
-    by_shape: HashMap<Box<[u8]>, u128>,
-    shape: Vec<u8>,
-}
-
-/// Whether a field is one of [`SHAPE`], by its number.
-const IN_SHAPE: [bool; Field::ALL.len()] = {
-    let mut found = [false; Field::ALL.len()];
-    let mut at = 0;
-    while at < SHAPE.len() {
-        found[SHAPE[at] as usize] = true;
-        at += 1;
-    }
-    found
-};
-
-/// Shapes that are remembered at once.
-const SHAPES_MAX: usize = 8192;
-
-impl Selection {
-    fn of(&mut self, event: &Event, program: &Program) -> u128 {
-        self.shape.clear();
-        for word in event.present() {
-            self.shape.extend_from_slice(&word.to_le_bytes());
-        }
-        for (field, value) in event.fields() {
-            if IN_SHAPE[field as usize] {
-                self.shape.extend_from_slice(&(field as u16).to_le_bytes());
-                write_value(value, &mut self.shape);
-            }
-        }
-        let shaped = match self.by_shape.get(self.shape.as_slice()) {
-            Some(selected) => *selected,
-            None => {
-                if self.by_shape.len() >= SHAPES_MAX {
-                    self.by_shape.clear();
-                }
-                let mut selected = 0u128;
-                for (number, detector) in program.detectors.iter().enumerate() {
-                    selected |= u128::from(detector.selects.matches(event)) << number;
-                }
-                self.by_shape.insert(self.shape.as_slice().into(), selected);
-                selected
-            }
-        };
-        let (mut selected, mut open) = (shaped, shaped);
-        while open != 0 {
-            let number = open.trailing_zeros() as usize;
-            open &= open - 1;
-            if program.detectors[number]
-                .rest
-                .as_ref()
-                .is_some_and(|rest| !rest.matches(event))
-            {
-                selected &= !(1 << number);
-            }
-        }
-        selected
     }
 }
 

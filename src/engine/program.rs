@@ -51,10 +51,8 @@ pub enum Watched {
 /// One detector, ready to run.
 #[derive(Clone, Debug)]
 pub struct Detector {
-    /// Selects events by their shape alone.
+    /// Selects events.
     pub selects: Matcher,
-    /// What else an event must meet.
-    pub rest: Option<Matcher>,
     /// Of these, finds hits.
     pub hits: Option<Matcher>,
     /// Its kind of entity.
@@ -85,6 +83,8 @@ pub struct Program {
     pub plans: Vec<Plan>,
     /// The kinds of entities.
     pub kinds: Vec<Kind>,
+    /// The detectors that look for hits, a bit each.
+    pub ratios: u128,
     /// Which addresses are our own.
     pub networks: Networks,
     /// The bounds.
@@ -92,25 +92,6 @@ pub struct Program {
     /// The half-life of the slowest detector.
     pub half_life_max: Duration,
 }
-
-/// Fields with few values. Together with which fields are there at all they are an event's shape, and events of one
-/// shape meet the same conditions, as far as these look at no other field.
-pub const SHAPE: [Field; 14] = [
-    Field::EventKind,
-    Field::EventCategory,
-    Field::EventType,
-    Field::EventAction,
-    Field::EventOutcome,
-    Field::EventDataset,
-    Field::EventCode,
-    Field::NetworkDirection,
-    Field::NetworkTransport,
-    Field::NetworkProtocol,
-    Field::ZeekConnectionState,
-    Field::HttpRequestMethod,
-    Field::DnsQuestionType,
-    Field::DnsResponseCode,
-];
 
 /// Detectors that can run at once.
 pub const DETECTORS_MAX: usize = 128;
@@ -137,6 +118,7 @@ impl Program {
             detectors: Vec::new(),
             plans: Vec::new(),
             kinds: Vec::new(),
+            ratios: 0,
             networks,
             bounds,
             half_life_max: Duration::from_seconds(86_400),
@@ -160,15 +142,14 @@ impl Program {
             }
         };
         self.kinds[kind].detectors |= 1 << number;
+        self.ratios |= u128::from(compiled.hits.is_some()) << number;
         let first = self.plans.len() as u16;
         for window in 0..definition.windows.len() {
             self.plans.push(Plan::new(number as u16, window as u16, definition));
         }
         self.half_life_max = self.half_life_max.max(definition.baseline.half_life);
-        let (selects, rest) = compiled.selects.split(&SHAPE);
         self.detectors.push(Detector {
-            selects,
-            rest,
+            selects: compiled.selects.clone(),
             hits: compiled.hits.clone(),
             kind: kind as u8,
             plans: first..self.plans.len() as u16,

@@ -235,6 +235,11 @@ impl Stream {
         self.ready.front()
     }
 
+    /// The event that [`Stream::peek`] has shown.
+    pub(super) fn first(&mut self) -> Option<&mut Stamped> {
+        self.ready.front_mut()
+    }
+
     /// Takes the event that [`Stream::peek`] has shown.
     pub(super) fn take(&mut self) -> Option<Stamped> {
         self.ready.pop_front()

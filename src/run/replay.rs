@@ -7,6 +7,7 @@ use crate::domain::{Networks, Timestamp};
 use crate::edge::sink::Letterhead;
 use crate::edge::source::expand;
 use crate::engine::catalog::Catalog;
+use crate::engine::order::Stamped;
 use crate::engine::pipeline::Engine;
 use crate::engine::program::{EngineBounds, Program};
 use crate::engine::triage::Budget;
@@ -165,21 +166,31 @@ fn save(engine: &mut Engine, folder: &Path, alerts: &mut Vec<crate::domain::Aler
 }
 
 /// The earliest of the streams' next events.
-fn next(streams: &mut [Stream], complaints: &mut Vec<Complaint>) -> Option<crate::engine::order::Stamped> {
+fn next(streams: &mut [Stream], complaints: &mut Vec<Complaint>) -> Option<Stamped> {
     if let [only] = streams {
         only.peek(complaints)?;
         return only.take();
     }
-    let mut earliest: Option<(usize, (Timestamp, u64))> = None;
-    for (number, stream) in streams.iter_mut().enumerate() {
-        if let Some(stamped) = stream.peek(complaints) {
-            let key = (stamped.engine_time, stamped.content);
-            if earliest.is_none_or(|(_, held)| key < held) {
-                earliest = Some((number, key));
-            }
+    let mut earliest: Option<(usize, Timestamp)> = None;
+    for number in 0..streams.len() {
+        let Some(time) = streams[number].peek(complaints).map(|stamped| stamped.engine_time) else {
+            continue;
+        };
+        let is_first = match earliest {
+            Some((held, held_time)) if held_time == time => content(streams, number) < content(streams, held),
+            Some((_, held_time)) => time < held_time,
+            None => true,
+        };
+        if is_first {
+            earliest = Some((number, time));
         }
     }
     streams[earliest?.0].take()
+}
+
+/// What orders the next event of a stream among others of its time.
+fn content(streams: &mut [Stream], number: usize) -> Option<u64> {
+    streams[number].first().map(Stamped::content)
 }
 
 fn summarise(engine: &Engine, streams: &[Stream]) -> Summary {

@@ -8,11 +8,13 @@
 //! Sigma's placeholders (`expand`) and the parts of a timestamp (`hour`, `week` ...) are refused.
 
 mod compile;
+mod given;
 mod pattern;
 mod predicate;
 
 pub use compile::Selections;
 pub(crate) use compile::unknown_field;
+pub use given::Given;
 
 use crate::domain::{Event, Field};
 use pattern::Pattern;
@@ -52,29 +54,6 @@ impl Matcher {
             .zip(present)
             .fold(0, |lacking, (required, present)| lacking | (required & !present));
         lacking == 0 && self.root.matches(event)
-    }
-
-    /// The condition as two that must both be met: one that only the values of `fields`, and what is there at all,
-    /// decide, and the rest, if any.
-    pub fn split(&self, fields: &[Field]) -> (Matcher, Option<Matcher>) {
-        let nodes = match &self.root {
-            Node::All(nodes) => nodes.clone(),
-            node => vec![node.clone()],
-        };
-        let (first, rest): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| {
-            let mut decided_by = Vec::new();
-            node.decided_by(&mut decided_by) && decided_by.iter().all(|field| fields.contains(field))
-        });
-        let first = Matcher {
-            required: self.required,
-            root: Node::All(first),
-        };
-        let rest = Matcher {
-            required: [0; Field::WORDS],
-            root: Node::All(rest),
-        };
-        let is_whole = matches!(&rest.root, Node::All(nodes) if nodes.is_empty());
-        (first, (!is_whole).then_some(rest))
     }
 
     /// The fields without which no event matches.
@@ -124,26 +103,6 @@ impl Node {
             Node::Keyword(pattern) => event
                 .fields()
                 .any(|(_, value)| with_text(value, |text| pattern.matches(text))),
-        }
-    }
-
-    /// Collects the fields whose values decide. False when any text may.
-    fn decided_by(&self, fields: &mut Vec<Field>) -> bool {
-        match self {
-            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => {
-                nodes.iter().all(|node| node.decided_by(fields))
-            }
-            Node::Not(node) => node.decided_by(fields),
-            Node::Present(_) => true,
-            Node::Some(field, predicates) => {
-                fields.push(*field);
-                fields.extend(predicates.iter().filter_map(|predicate| match predicate {
-                    Predicate::Reference(other, ..) => Some(*other),
-                    _ => None,
-                }));
-                true
-            }
-            Node::Keyword(_) => false,
         }
     }
 
@@ -221,9 +180,10 @@ impl Node {
                 Node::Not(inner) => *inner,
                 node => Node::Not(Box::new(node)),
             },
-            Node::Some(field, mut predicates) => {
+            Node::Some(field, predicates) => {
+                let mut predicates = predicate::joined(predicates.into_vec());
                 predicates.sort_by_key(Predicate::cost);
-                Node::Some(field, predicates)
+                Node::Some(field, predicates.into_boxed_slice())
             }
             leaf => leaf,
         }

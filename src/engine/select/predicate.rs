@@ -13,6 +13,8 @@ pub(super) enum Predicate {
     Text(Pattern),
     Regex(Regex),
     Number(Comparison, Number),
+    /// One of these whole numbers, ascending.
+    Wholes(Box<[u64]>),
     Address(IpAddr),
     Network(Prefix),
     Bool(bool),
@@ -58,6 +60,14 @@ impl Predicate {
             Predicate::Number(comparison, expected) => number(value)
                 .and_then(|number| order(number, *expected))
                 .is_some_and(|order| comparison.allows(order)),
+            Predicate::Wholes(wholes) => match value {
+                Value::U64(number) => wholes.contains(&number),
+                value => number(value).is_some_and(|number| {
+                    wholes
+                        .iter()
+                        .any(|whole| order(number, Number::Whole(i128::from(*whole))) == Some(Ordering::Equal))
+                }),
+            },
             Predicate::Address(expected) => address(value) == Some(*expected),
             Predicate::Network(network) => address(value).is_some_and(|address| network.contains(address)),
             Predicate::Bool(expected) => match value {
@@ -77,11 +87,33 @@ impl Predicate {
     pub(super) fn cost(&self) -> u32 {
         match self {
             Predicate::Bool(_) | Predicate::Number(..) | Predicate::Address(_) | Predicate::Network(_) => 2,
+            Predicate::Wholes(wholes) => 2 + wholes.len() as u32 / 8,
             Predicate::Text(pattern) => pattern.cost(),
             Predicate::Reference(..) => 40,
             Predicate::Regex(_) => 60,
         }
     }
+}
+
+/// The same tests, with those for one whole number each joined into one.
+pub(super) fn joined(predicates: Vec<Predicate>) -> Vec<Predicate> {
+    let mut wholes = Vec::new();
+    let mut others = Vec::with_capacity(predicates.len());
+    for predicate in predicates {
+        match predicate {
+            Predicate::Number(Comparison::Equal, Number::Whole(whole)) if u64::try_from(whole).is_ok() => {
+                wholes.push(whole as u64);
+            }
+            Predicate::Wholes(more) => wholes.extend(more),
+            other => others.push(other),
+        }
+    }
+    if !wholes.is_empty() {
+        wholes.sort_unstable();
+        wholes.dedup();
+        others.push(Predicate::Wholes(wholes.into_boxed_slice()));
+    }
+    others
 }
 
 impl Comparison {

@@ -266,3 +266,58 @@ fn conditions_and_modifiers_that_make_no_sense_are_refused() {
         assert!(mistakes[0].message.contains(expected), "{detection}: {mistakes:?}");
     }
 }
+
+/// An event with the same fields as [`logon`], and other values in some of them.
+fn logon_of(outcome: &str, port: u64, user: &str) -> Event {
+    let mut event = Event::new(Timestamp::from_seconds(2));
+    event.add_str(Field::EventOutcome, outcome);
+    event.add_str(Field::UserName, user);
+    event.add_str(Field::UserTargetName, "ADMINISTRATOR");
+    event.add_u64(Field::SourcePort, port);
+    event
+}
+
+#[test]
+fn what_is_left_of_a_condition_decides_as_the_whole_condition() {
+    let detections = [
+        "a:\n  event.outcome: failure\ncondition: a",
+        "a:\n  event.outcome: failure\n  source.port: [22, 23, 3389]\ncondition: a",
+        "a:\n  event.outcome: failure\nb:\n  source.port|lt: 1024\ncondition: not a or b",
+        "a:\n  event.outcome: failure\nb:\n  source.port|lt: 1024\nc:\n  user.name: root\ncondition: a and not 1 of b or c",
+        "a_1:\n  event.outcome: failure\na_2:\n  source.port: 22\na_3:\n  user.name: root\ncondition: 2 of a_*",
+        "a_1:\n  event.outcome: failure\na_2:\n  source.port: 22\na_3:\n  user.name: root\ncondition: all of a_*",
+        "a:\n  user.name|fieldref: user.target.name\ncondition: a",
+        "a:\n  event.outcome|fieldref: user.name\ncondition: a",
+        "a:\n  host.name: web\nb:\n  event.outcome: failure\ncondition: a or b",
+        "a:\n  - '*root*'\ncondition: a",
+        "a:\n  user.domain: null\n  source.port|exists: true\ncondition: a",
+    ];
+    let events: Vec<Event> = ["failure", "success"]
+        .iter()
+        .flat_map(|outcome| [22, 3389, 50_000].map(|port| (outcome, port)))
+        .flat_map(|(outcome, port)| ["root", "administrator", "failure"].map(|user| logon_of(outcome, port, user)))
+        .collect();
+    let (mut decided, mut open) = (0, 0);
+    for detection in detections {
+        let matcher = compile(detection).expect("no mistakes").condition;
+        for known in [&[][..], &[Field::EventOutcome], &[Field::EventOutcome, Field::UserName]] {
+            let is_known: [bool; Field::ALL.len()] = std::array::from_fn(|field| known.contains(&Field::ALL[field]));
+            for event in &events {
+                let given = matcher.given(event, &is_known);
+                let alike = |other: &&Event| known.iter().all(|field| event.get(*field) == other.get(*field));
+                for other in events.iter().filter(alike) {
+                    let met = match &given {
+                        Given::Decided(met) => *met,
+                        Given::Open(left) => left.matches(other),
+                    };
+                    assert_eq!(met, matcher.matches(other), "{detection} {known:?} {other:?}");
+                }
+                match given {
+                    Given::Decided(_) => decided += 1,
+                    Given::Open(_) => open += 1,
+                }
+            }
+        }
+    }
+    assert!(decided > 100 && open > 100, "{decided} {open}");
+}
