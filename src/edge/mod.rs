@@ -1,5 +1,8 @@
 //! The world: readers of files and sinks behind small traits. Nothing here decides anything.
 
+pub mod collector;
 pub mod lookup;
 pub mod sink;
 pub mod source;
+pub mod store;
+pub mod telemetry;
