@@ -5,6 +5,7 @@
 //! which is what most detectors meet most of the time, and one more look-up where it is present.
 
 use super::{Duration, Field, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// One value of a field. Text is borrowed from the event that holds it.
@@ -393,6 +394,63 @@ impl Event {
     }
 }
 
+/// A value on its own, for what outlives a process. Fields go by their number in this version of the program.
+#[derive(Serialize, Deserialize)]
+enum OwnedValue<'a> {
+    Str(std::borrow::Cow<'a, str>),
+    U64(u64),
+    I64(i64),
+    F64(f64),
+    Ip(IpAddr),
+    Bool(bool),
+}
+
+impl Serialize for Event {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let values: Vec<(u16, OwnedValue<'_>)> = self
+            .fields()
+            .map(|(field, value)| (field as u16, OwnedValue::from(value)))
+            .collect();
+        (self.time, self.start, self.cut, values).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        type Form<'a> = (Timestamp, Option<Timestamp>, bool, Vec<(u16, OwnedValue<'a>)>);
+        let (time, start, cut, values) = Form::deserialize(deserializer)?;
+        let mut event = Event::new(time);
+        for (number, value) in values {
+            let field = Field::ALL.get(usize::from(number)).copied();
+            let field = field.ok_or_else(|| serde::de::Error::custom("a field that this version does not know"))?;
+            match value {
+                OwnedValue::Str(text) => event.add_str(field, &text),
+                OwnedValue::U64(number) => event.add_u64(field, number),
+                OwnedValue::I64(number) => event.add_i64(field, number),
+                OwnedValue::F64(number) => event.add_f64(field, number),
+                OwnedValue::Ip(address) => event.add_ip(field, address),
+                OwnedValue::Bool(yes) => event.add_bool(field, yes),
+            }
+        }
+        event.start = start;
+        event.cut |= cut;
+        Ok(event)
+    }
+}
+
+impl<'a> From<Value<'a>> for OwnedValue<'a> {
+    fn from(value: Value<'a>) -> Self {
+        match value {
+            Value::Str(text) => OwnedValue::Str(text.into()),
+            Value::U64(number) => OwnedValue::U64(number),
+            Value::I64(number) => OwnedValue::I64(number),
+            Value::F64(number) => OwnedValue::F64(number),
+            Value::Ip(address) => OwnedValue::Ip(address),
+            Value::Bool(yes) => OwnedValue::Bool(yes),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,6 +476,10 @@ mod tests {
         assert_eq!(event.get(Field::SourceBytes), Some(Value::U64(u64::MAX)));
         assert_eq!(event.get(Field::StakeoutLoss), Some(Value::F64(-0.25)));
         assert_eq!(event.get(Field::TlsEstablished), Some(Value::Bool(true)));
+        let bytes = postcard::to_allocvec(&event).expect("bytes");
+        let again: Event = postcard::from_bytes(&bytes).expect("an event");
+        assert_eq!(again, event);
+        assert_eq!(again.content_hash(), event.content_hash());
         assert_eq!(
             Event::like(&event, event.time()).fields().collect::<Vec<_>>(),
             event.fields().collect::<Vec<_>>()

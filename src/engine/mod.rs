@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod catalog;
 pub mod decoder;
+pub mod feed;
 pub mod measure;
 pub mod order;
 pub mod partition;

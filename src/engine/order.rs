@@ -6,6 +6,7 @@
 //! `disorder_max` nor a cut between files changes what follows.
 
 use crate::domain::{Duration, Event, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// A record that jumps further ahead of its input than this waits until others agree.
@@ -28,7 +29,7 @@ pub const IMPLAUSIBLE_TIME: &str = "implausible_time";
 ///
 /// A jump is contradicted by a following record that lies more than [`JUMP_MAX`] behind it, and refused when as many
 /// records contradict it as could have confirmed it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct TimeGuard<T> {
     reached: Option<Timestamp>,
     /// True until the first record of the input has been believed or refused.
@@ -125,7 +126,7 @@ impl<T> TimeGuard<T> {
 }
 
 /// An event with its place in the order of everything: (engine time, content, input, sequence).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Stamped {
     /// The greatest event time that its input had reached.
     pub engine_time: Timestamp,
@@ -170,7 +171,7 @@ impl Stamped {
 }
 
 /// Sorts the events of one input within `disorder_max` and stamps them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct OrderBuffer {
     input: u16,
     disorder_max: Duration,
@@ -224,6 +225,11 @@ impl OrderBuffer {
         while self.waiting.front().is_some_and(|earliest| earliest.engine_time < sure) {
             self.give(ready);
         }
+    }
+
+    /// How far records may be out of order.
+    pub fn disorder_max(&self) -> Duration {
+        self.disorder_max
     }
 
     /// Everything with an earlier engine time has been given on.

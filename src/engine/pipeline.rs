@@ -130,6 +130,13 @@ impl Engine {
         }
     }
 
+    /// Judges what has been pushed so far, without waiting for more.
+    pub fn flush(&mut self, alerts: &mut Vec<Alert>) {
+        if !self.batch.events.is_empty() {
+            self.run_batch(alerts);
+        }
+    }
+
     /// The input has ended: open windows are closed without judging absence, and what is left is told.
     pub fn finish(&mut self, alerts: &mut Vec<Alert>) {
         self.run_batch(alerts);

@@ -42,9 +42,10 @@ pub use syslog_time::{Ends, year_of_first_line};
 
 use super::Output;
 use crate::domain::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What a line decoder may be told about its input, fixed for the whole of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineContext {
     /// The year of the first line, for formats that leave the year out (RFC 3164).
     pub year: i16,
@@ -65,6 +66,17 @@ pub trait LineDecoder: Send {
 
     /// The input has ended: gives out what waited for more lines.
     fn finish(&mut self, output: &mut Output);
+
+    /// What outlives a process of what the lines so far have left behind. Empty where a line means the same whatever
+    /// stood before it.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes up what [`LineDecoder::save`] gave. Gives whether it could be read.
+    fn restore(&mut self, saved: &[u8]) -> bool {
+        saved.is_empty()
+    }
 }
 
 /// The formats of lines that are known, in the order in which they are asked whether a line is theirs.

@@ -1,0 +1,331 @@
+//! A feed: the records of many live inputs in, alerts out. A pure function of its records, in their order: whatever
+//! can change an alert is a record, so that reading a journal again gives the same alerts.
+//!
+//! Each input decodes, guards and sorts its own records. Events of all inputs are merged by engine time up to the
+//! *horizon*: the time that every active input has passed. An input that has been quiet for [`QUIET`] holds nobody up;
+//! when all are quiet and their time is the clock's, time goes on with the clock's ticks, which are records too.
+
+mod record;
+mod save;
+
+pub use record::{Opening, Record, RecordProblem};
+pub use save::FeedProblem;
+
+use super::decoder::log::{Format, LineDecoder};
+use super::decoder::{Output, Tally};
+use super::order::{IMPLAUSIBLE_TIME, OrderBuffer, Stamped, TimeGuard};
+use super::pipeline::Engine;
+use crate::domain::{Alert, Duration, Event, Timestamp};
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// An input that has given nothing for so long holds nobody up.
+pub const QUIET: Duration = Duration::from_seconds(2);
+/// Event time that lies this far behind the clock is of the past, and does not go on with the clock.
+const PRESENT: Duration = Duration::from_seconds(600);
+/// Events that wait for other inputs. Beyond it the earliest go on without them.
+pub const WAITING_MAX: usize = 1 << 17;
+
+/// Live inputs and the engine behind them.
+pub struct Feed {
+    inputs: BTreeMap<u16, Input>,
+    disorder_max: Duration,
+    waiting: BinaryHeap<Waiting>,
+    /// The latest moment, by the clock, at which a record was received.
+    received: Timestamp,
+    /// Every event before it has been handed to the engine.
+    horizon: Timestamp,
+    engine: Engine,
+    scratch: Vec<Stamped>,
+}
+
+/// One input.
+struct Input {
+    lines: Option<Lines>,
+    guard: TimeGuard<Event>,
+    order: OrderBuffer,
+    tally: Tally,
+    received: Timestamp,
+    /// The greatest event time that it has reached.
+    reached: Timestamp,
+}
+
+/// The decoder of an input of lines.
+struct Lines {
+    opening: Opening,
+    decoder: Box<dyn LineDecoder>,
+    output: Output,
+}
+
+/// An event that waits for other inputs; the earliest is the greatest.
+struct Waiting(Stamped);
+
+impl Waiting {
+    fn key(&self) -> (Timestamp, u64, u16, u64) {
+        (self.0.engine_time, self.0.content, self.0.input, self.0.sequence)
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl Lines {
+    fn new(opening: Opening) -> Lines {
+        Lines {
+            opening,
+            decoder: opening.format.decoder(opening.context),
+            output: Output::default(),
+        }
+    }
+}
+
+impl Feed {
+    /// A feed without inputs.
+    pub fn new(engine: Engine, disorder_max: Duration) -> Feed {
+        Feed {
+            inputs: BTreeMap::new(),
+            disorder_max,
+            waiting: BinaryHeap::new(),
+            received: Timestamp::MIN,
+            horizon: Timestamp::MIN,
+            engine,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The account of an input's records so far.
+    pub fn tally(&self, input: u16) -> Option<&Tally> {
+        self.inputs.get(&input).map(|input| &input.tally)
+    }
+
+    /// The format of an input's lines, once it was opened.
+    pub fn format(&self, input: u16) -> Option<Format> {
+        let lines = self.inputs.get(&input)?.lines.as_ref()?;
+        Some(lines.opening.format)
+    }
+
+    /// The numbers of the inputs.
+    pub fn inputs(&self) -> impl Iterator<Item = u16> {
+        self.inputs.keys().copied()
+    }
+
+    /// How far an input's event time has come, and when it last gave something.
+    pub fn reached(&self, input: u16) -> Option<(Timestamp, Timestamp)> {
+        self.inputs.get(&input).map(|input| (input.reached, input.received))
+    }
+
+    /// Events that wait for other inputs.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Every event before this time has been judged.
+    pub fn horizon(&self) -> Timestamp {
+        self.horizon
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, record: Record, alerts: &mut Vec<Alert>) {
+        self.received = self.received.max(record.received());
+        match record {
+            Record::Opened { input, opening, .. } => {
+                let mut rest = std::mem::take(&mut self.scratch);
+                let held = self.input(input);
+                if held.lines.as_ref().is_none_or(|lines| lines.opening != opening) {
+                    // Another format follows: what the decoder before it holds goes on.
+                    held.rest(&mut rest);
+                    held.lines = Some(Lines::new(opening));
+                }
+                self.scratch = rest;
+            }
+            Record::Lines { input, bytes, received } => {
+                let held = self.input(input);
+                held.received = received;
+                held.take_lines(&bytes);
+            }
+            Record::Events {
+                input,
+                known_at,
+                events,
+                received,
+            } => {
+                let mut sorted = std::mem::take(&mut self.scratch);
+                let held = self.input(input);
+                held.received = received;
+                held.take_events(known_at, events, &mut sorted);
+                self.scratch = sorted;
+            }
+            Record::Tick { .. } => {}
+        }
+        self.sort();
+        self.release(alerts);
+    }
+
+    /// Judges what has been handed to the engine so far. How often this is called changes no alert.
+    pub fn flush(&mut self, alerts: &mut Vec<Alert>) {
+        self.engine.flush(alerts);
+    }
+
+    fn input(&mut self, number: u16) -> &mut Input {
+        let disorder_max = self.disorder_max;
+        self.inputs
+            .entry(number)
+            .or_insert_with(|| Input::new(number, disorder_max))
+    }
+
+    /// Takes from the inputs what is in order, and lets those that are quiet give what they hold back.
+    fn sort(&mut self) {
+        for input in self.inputs.values_mut() {
+            if input.received.plus(QUIET) < self.received {
+                input.rest(&mut self.scratch);
+            }
+            input.give(&mut self.scratch);
+        }
+        self.waiting.extend(self.scratch.drain(..).map(Waiting));
+    }
+
+    /// Hands to the engine what no active input can come before any more.
+    fn release(&mut self, alerts: &mut Vec<Alert>) {
+        let active = self
+            .inputs
+            .values()
+            .filter(|input| input.received.plus(QUIET) >= self.received && input.reached > Timestamp::MIN);
+        let slowest = active.map(|input| input.order.watermark()).min();
+        let horizon = match slowest {
+            Some(slowest) => slowest,
+            None => self.quiet_horizon(),
+        };
+        let is_due = |waiting: &Waiting| waiting.0.engine_time < horizon;
+        while self.waiting.peek().is_some_and(is_due) || self.waiting.len() > WAITING_MAX {
+            let Some(Waiting(mut stamped)) = self.waiting.pop() else {
+                break;
+            };
+            // What comes behind the horizon counts at it, as a late event does.
+            stamped.engine_time = stamped.engine_time.max(self.horizon);
+            self.horizon = self.horizon.max(stamped.engine_time);
+            self.engine.push(stamped, alerts);
+        }
+        if horizon > self.horizon {
+            self.horizon = horizon;
+            self.engine.advance(horizon, alerts);
+        }
+    }
+
+    /// How far time has come when no input is active: as far as the inputs have, or as the clock has, where their time
+    /// was the clock's.
+    fn quiet_horizon(&self) -> Timestamp {
+        let latest = self.inputs.values().max_by_key(|input| input.reached);
+        let Some(latest) = latest.filter(|latest| latest.reached > Timestamp::MIN) else {
+            return self.horizon;
+        };
+        let behind = latest.reached.plus(Duration::from_nanos(1));
+        if latest.received.since(latest.reached) <= PRESENT {
+            behind.max(self.received.minus(QUIET))
+        } else {
+            behind
+        }
+    }
+}
+
+impl Input {
+    fn new(number: u16, disorder_max: Duration) -> Input {
+        Input {
+            lines: None,
+            guard: TimeGuard::default(),
+            order: OrderBuffer::new(number, disorder_max),
+            tally: Tally::default(),
+            received: Timestamp::MIN,
+            reached: Timestamp::MIN,
+        }
+    }
+
+    /// Decodes whole lines.
+    fn take_lines(&mut self, bytes: &[u8]) {
+        let Some(lines) = &mut self.lines else {
+            return;
+        };
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.is_empty() {
+                lines.decoder.line(line, &mut lines.output);
+            }
+        }
+    }
+
+    /// Passes decoded events through the guard and the order.
+    fn give(&mut self, sorted: &mut Vec<Stamped>) {
+        let Some(lines) = &mut self.lines else { return };
+        if self.reached > Timestamp::MIN {
+            lines.decoder.advance(self.reached, &mut lines.output);
+        }
+        self.tally.merge(&std::mem::take(&mut lines.output.tally));
+        let refused = self.guard.refused();
+        let (order, reached) = (&mut self.order, &mut self.reached);
+        for event in lines.output.events.drain(..) {
+            self.guard.push(event.time(), event, |time, event| {
+                *reached = (*reached).max(time);
+                order.push(time, event, sorted);
+            });
+        }
+        let refused = self.guard.refused() - refused;
+        if refused > 0 {
+            *self.tally.refused.entry(IMPLAUSIBLE_TIME).or_default() += refused;
+        }
+    }
+
+    /// Takes events that are decoded. The input's own time has come to `known_at`.
+    fn take_events(&mut self, known_at: Timestamp, events: Vec<Event>, sorted: &mut Vec<Stamped>) {
+        for event in events {
+            self.reached = self.reached.max(event.time());
+            self.order.push(known_at, event, sorted);
+        }
+        self.reached = self.reached.max(known_at);
+        self.order.advance(known_at, sorted);
+    }
+
+    /// The input is quiet: what waited for more lines, or for order, goes on.
+    fn rest(&mut self, sorted: &mut Vec<Stamped>) {
+        if let Some(lines) = &mut self.lines {
+            lines.decoder.finish(&mut lines.output);
+        }
+        self.give(sorted);
+        let (order, reached) = (&mut self.order, &mut self.reached);
+        self.guard.finish(|time, event| {
+            *reached = (*reached).max(time);
+            order.push(time, event, sorted);
+        });
+        if self.reached > Timestamp::MIN {
+            let sure = self
+                .reached
+                .plus(self.order.disorder_max())
+                .plus(Duration::from_nanos(1));
+            self.order.advance(sure, sorted);
+        }
+    }
+}
+
+/// The formats by the names under which they are journalled.
+fn format_named(name: &str) -> Option<Format> {
+    Format::ALL.iter().copied().find(|format| format.name() == name)
+}
