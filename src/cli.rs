@@ -5,7 +5,7 @@ use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
-use crate::run::{OutputFormat, detectors, explain};
+use crate::run::{OutputFormat, detectors, explain, service};
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -56,6 +56,15 @@ enum Command {
         /// The file to write [default: standard output]
         #[arg(short, long)]
         output: Option<PathBuf>,
+    },
+    /// Collect, detect and deliver in one process until SIGTERM
+    #[command(after_help = "Example:\n  stakeout run --config deploy/stakeout.yaml")]
+    Run {
+        #[command(flatten)]
+        written: Written,
+        /// Partitions, and threads that run them
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+        threads: u16,
     },
     /// Show all the numbers behind an alert that a replay wrote
     #[command(after_help = "Example:\n  stakeout replay auth.log --format ecs > alerts.json\n  \
@@ -151,6 +160,12 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 Ended::WithProblems => 1,
                 Ended::BySignal => TERMINATED,
             });
+        }
+        Command::Run { written, threads } => {
+            drop(stdout);
+            tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+            service::run(written.read()?, usize::from(threads))?;
+            return Ok(0);
         }
         Command::Check(written) => return Ok(u8::from(!check::run(&written.sources(), &mut stdout)?)),
         Command::Detectors { id, written } => {

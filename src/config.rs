@@ -1,6 +1,10 @@
 //! The configuration file: networks, assets, time zone, budget, bounds and what is changed about detectors. Read whole,
 //! with every mistake reported at once. Everything has a default, so that an empty file, and none, are configurations.
 
+mod service;
+
+pub use service::{DocumentFormat, Files, Http, Inputs, Service, Sink, SinkKind, StoreSettings};
+
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
@@ -23,6 +27,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// What is changed about detectors, in the order of the file.
     pub detectors: Vec<Setting>,
+    /// What `stakeout run` is told; the other commands do not look at it.
+    pub service: Service,
 }
 
 /// A database of autonomous systems that the configuration names.
@@ -65,6 +71,7 @@ impl Default for Config {
             alerts_per_day: 20.0,
             bounds: Bounds::default(),
             detectors: Vec::new(),
+            service: Service::default(),
         }
     }
 }
@@ -87,10 +94,12 @@ impl Config {
             ]);
         }
         let mut mistakes = Vec::new();
-        root.refuse_unknown_keys(
-            &["networks", "assets", "timezone", "budget", "bounds", "detectors"],
-            &mut mistakes,
-        );
+        let known: Vec<&str> = ["networks", "assets", "timezone", "budget", "bounds", "detectors"]
+            .into_iter()
+            .chain(service::KEYS)
+            .collect();
+        root.refuse_unknown_keys(&known, &mut mistakes);
+        config.service = Service::read(&root, &mut mistakes);
         if let Some(place) = root.get("networks") {
             config.networks = networks(&place, &mut mistakes);
             config.asn_database = place

@@ -7,6 +7,7 @@ mod input;
 mod output;
 pub mod replay;
 pub mod score;
+pub mod service;
 mod summary;
 
 pub use output::Format as OutputFormat;

@@ -1,0 +1,297 @@
+//! The core of the service: one thread that takes what collectors deliver, makes it durable together with the alerts
+//! that it leads to, and hands nothing on before that.
+//!
+//! A commit happens at once when there is something to tell, and otherwise when enough has gathered or time is up. When
+//! the store can't be written, nothing is lost: what was taken stays in memory, nothing more is taken, and the commit is
+//! tried again.
+
+use super::status::Status;
+use super::told::Told;
+use crate::config::StoreSettings;
+use crate::domain::{Alert, Duration, Timestamp};
+use crate::edge::collector::{Delivery, now};
+use crate::edge::sink::Letterhead;
+use crate::edge::store::{Commit, Store, StoreFailure};
+use crate::engine::decoder::log::{Ends, LineContext, detect, year_of_first_line};
+use crate::engine::feed::{Feed, FeedProblem, Opening, Record, RecordProblem};
+use anyhow::Context as _;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration as Wait, Instant};
+
+/// Records that are gathered before a commit at most.
+const GATHERED_RECORDS_MAX: usize = 4096;
+/// Bytes of records that are gathered before a commit at most.
+const GATHERED_BYTES_MAX: usize = 8 << 20;
+/// Deliveries that are judged together.
+const TOGETHER_MAX: usize = 64;
+/// How long nothing comes until that is a record.
+const TICK: Wait = Wait::from_millis(500);
+/// How long a store that can't be written is left alone before it is tried again.
+const AGAIN: Wait = Wait::from_secs(1);
+/// Bytes of an input without a known format that are looked at before its lines are let go.
+const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
+/// A journal of more records than this brings its snapshot forward.
+const JOURNAL_RECORDS_MAX: u64 = 200_000;
+
+/// Why the state of a store can't be taken up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TakeUpFailure {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    /// A record of its journal.
+    #[error(transparent)]
+    Record(#[from] RecordProblem),
+    /// Its snapshot.
+    #[error(transparent)]
+    Feed(#[from] FeedProblem),
+}
+
+/// The core.
+pub(super) struct Core {
+    store: Arc<Store>,
+    feed: Feed,
+    settings: StoreSettings,
+    status: Arc<Status>,
+    /// Records, alerts and positions that are not durable yet.
+    gathered: Commit,
+    gathered_bytes: usize,
+    positions: BTreeMap<u16, Vec<u8>>,
+    /// Inputs whose format is not known yet, with what they have given.
+    unknown: BTreeMap<u16, Vec<u8>>,
+    /// The number of the next alert.
+    next_told: u64,
+    /// Alerts before this number are in the outbox.
+    durable_told: u64,
+    /// The number of the next record.
+    next_record: u64,
+    committed: Instant,
+    snapshot: Instant,
+    alerts: Vec<Alert>,
+}
+
+impl Core {
+    /// Takes up what the store holds: its snapshot, and the records after it.
+    pub(super) fn take_up(
+        store: Arc<Store>,
+        mut feed: Feed,
+        settings: StoreSettings,
+        status: Arc<Status>,
+    ) -> anyhow::Result<Core> {
+        let (mut next_record, mut next_told) = (0, 0);
+        if let Some(snapshot) = store.snapshot()? {
+            let path = snapshot.path.display().to_string();
+            let bytes = std::fs::read(&snapshot.path).with_context(|| format!("reading {path}"))?;
+            let (told, state) = bytes
+                .split_first_chunk::<8>()
+                .with_context(|| format!("{path}: the state is cut; restore the store from a backup"))?;
+            feed.restore(state).with_context(|| path.clone())?;
+            next_told = u64::from_le_bytes(*told);
+            next_record = snapshot.next_record;
+        }
+        let durable_told = store.next_told()?;
+        let mut core = Core {
+            store: store.clone(),
+            feed,
+            settings,
+            status,
+            gathered: Commit::default(),
+            gathered_bytes: 0,
+            positions: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            next_told,
+            durable_told,
+            next_record,
+            committed: Instant::now(),
+            snapshot: Instant::now(),
+            alerts: Vec::new(),
+        };
+        core.next_record = store.read_journal(next_record, |bytes| {
+            core.judge(Record::read(bytes)?);
+            core.feed.flush(&mut core.alerts);
+            core.tell();
+            Ok::<_, TakeUpFailure>(())
+        })?;
+        Ok(core)
+    }
+
+    /// Works until every collector has gone, then keeps what was learned.
+    pub(super) fn run(mut self, deliveries: &Receiver<Delivery>) -> anyhow::Result<()> {
+        loop {
+            match deliveries.recv_timeout(TICK) {
+                Ok(first) => {
+                    self.take(first);
+                    for next in deliveries.try_iter().take(TOGETHER_MAX) {
+                        self.take(next);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.record(Record::Tick { received: now() }),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.feed.flush(&mut self.alerts);
+            self.tell();
+            if self.is_commit_due() {
+                self.commit_until_done();
+            }
+            if self.is_snapshot_due() {
+                self.keep();
+            }
+            self.status.update(&self.feed, &self.store, self.next_told);
+        }
+        self.commit_until_done();
+        self.write_snapshot().context("keeping what was learned")
+    }
+
+    fn take(&mut self, delivery: Delivery) {
+        let Delivery {
+            input,
+            received,
+            lines,
+            position,
+        } = delivery;
+        self.status.collected(input, &lines);
+        let Some(held) = self.format_of(input, &lines, received) else {
+            // The position stays in front of what is only held in memory.
+            return;
+        };
+        if let Some(position) = position {
+            self.positions.insert(input, position);
+        }
+        self.record(Record::Lines {
+            input,
+            received,
+            bytes: if held.is_empty() { lines } else { held },
+        });
+    }
+
+    /// Makes sure that the input's format is known. Gives what it held back until now, with the new lines behind it;
+    /// nothing while the format is not known.
+    fn format_of(&mut self, input: u16, lines: &[u8], received: Timestamp) -> Option<Vec<u8>> {
+        if self.feed.format(input).is_some() {
+            return Some(Vec::new());
+        }
+        let held = self.unknown.entry(input).or_default();
+        held.extend_from_slice(lines);
+        let Some(format) = detect(held) else {
+            if held.len() > UNKNOWN_BYTES_MAX {
+                self.status.unknown_format(held);
+                held.clear();
+            }
+            return None;
+        };
+        let held = self.unknown.remove(&input).unwrap_or_default();
+        let first = held.split(|byte| *byte == b'\n').find(|line| !line.is_empty());
+        let last = held.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
+        let ends = Ends {
+            first: first.unwrap_or_default(),
+            last: last.unwrap_or_default(),
+        };
+        let context = LineContext {
+            year: year_of_first_line(ends, received, 0).unwrap_or(1970),
+            offset_minutes: 0,
+        };
+        self.record(Record::Opened {
+            input,
+            received,
+            opening: Opening { format, context },
+        });
+        Some(held)
+    }
+
+    /// Takes a record: it will be durable, and it is judged.
+    fn record(&mut self, record: Record) {
+        match record.write() {
+            Ok(bytes) => {
+                self.gathered_bytes += bytes.len();
+                self.gathered.records.push(bytes);
+                self.judge(record);
+            }
+            Err(problem) => tracing::error!(%problem, "a record could not be written and was left out"),
+        }
+    }
+
+    fn judge(&mut self, record: Record) {
+        self.feed.take(record, &mut self.alerts);
+    }
+
+    /// Alerts are numbered in their order. Those that the outbox holds already were told before the process ended.
+    fn tell(&mut self) {
+        let head = Letterhead {
+            definitions: &self.feed.engine().program().definitions,
+            program: env!("CARGO_PKG_VERSION"),
+        };
+        for alert in self.alerts.drain(..) {
+            if self.next_told >= self.durable_told {
+                self.gathered.told.push(Told::of(&alert, &head).write());
+                self.status.told(&alert, &head);
+            }
+            self.next_told += 1;
+        }
+    }
+
+    fn is_commit_due(&self) -> bool {
+        !self.gathered.told.is_empty()
+            || self.gathered.records.len() >= GATHERED_RECORDS_MAX
+            || self.gathered_bytes >= GATHERED_BYTES_MAX
+            || (self.committed.elapsed() >= wait(self.settings.commit_every)
+                && !(self.gathered.records.is_empty() && self.positions.is_empty()))
+    }
+
+    /// Makes what has gathered durable, however long that takes. While it can't be done nothing more is taken, and the
+    /// collectors wait.
+    fn commit_until_done(&mut self) {
+        self.gathered.positions = std::mem::take(&mut self.positions).into_iter().collect();
+        if self.gathered.is_empty() {
+            return;
+        }
+        while let Err(failure) = self.store.commit(&self.gathered) {
+            tracing::error!(%failure, "collection waits until the store can be written again");
+            self.status.store_failed(&failure);
+            std::thread::sleep(AGAIN);
+        }
+        self.status.committed(self.gathered.told.len());
+        self.next_record += self.gathered.records.len() as u64;
+        self.durable_told = self.next_told;
+        self.gathered = Commit::default();
+        self.gathered_bytes = 0;
+        self.committed = Instant::now();
+    }
+
+    fn is_snapshot_due(&self) -> bool {
+        let age = self.snapshot.elapsed();
+        age >= wait(self.settings.snapshot_every)
+            || (age >= AGAIN
+                && self
+                    .store
+                    .journal_records()
+                    .is_ok_and(|held| held > JOURNAL_RECORDS_MAX))
+    }
+
+    /// Writes a snapshot. When that fails the journal goes on growing, and it is tried again at its next time.
+    fn keep(&mut self) {
+        if let Err(failure) = self.write_snapshot() {
+            tracing::error!("what was learned could not be kept: {failure:#}");
+            self.status.snapshot_failed();
+        }
+        self.snapshot = Instant::now();
+    }
+
+    fn write_snapshot(&mut self) -> anyhow::Result<()> {
+        let state = self.feed.save(&mut self.alerts)?;
+        // What saving has brought to light belongs to the records before it.
+        self.tell();
+        self.commit_until_done();
+        let mut writer = self.store.begin_snapshot()?;
+        std::io::Write::write_all(&mut writer, &self.next_told.to_le_bytes())?;
+        std::io::Write::write_all(&mut writer, &state)?;
+        self.store.finish_snapshot(writer, self.next_record)?;
+        self.status.kept(state.len());
+        Ok(())
+    }
+}
+
+fn wait(length: Duration) -> Wait {
+    Wait::from_nanos(u64::try_from(length.nanos()).unwrap_or(0))
+}

@@ -1,0 +1,180 @@
+//! What the service knows of itself, as metrics and as an answer to `/readyz`.
+
+use crate::domain::Alert;
+use crate::edge::collector::{FileProgress, now};
+use crate::edge::sink::Letterhead;
+use crate::edge::store::{Store, StoreFailure};
+use crate::edge::telemetry::Metrics;
+use crate::engine::decoder::Tally;
+use crate::engine::feed::Feed;
+use crate::engine::pipeline::Totals;
+use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often gauges are brought up to date: counting entities visits every partition.
+const UPDATE_EVERY: Duration = Duration::from_millis(500);
+
+/// What the service knows of itself.
+pub(super) struct Status {
+    pub(super) metrics: Metrics,
+    ready: AtomicBool,
+    files: OnceLock<Arc<FileProgress>>,
+    told: Mutex<Seen>,
+}
+
+/// What the counters have been told already.
+#[derive(Default)]
+struct Seen {
+    updated: Option<Instant>,
+    totals: Totals,
+    tallies: std::collections::BTreeMap<u16, Tally>,
+    trouble: Option<String>,
+}
+
+/// The answer to `/readyz`.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    pub(super) ready: bool,
+    /// What is wrong, if anything is.
+    pub(super) trouble: Option<String>,
+}
+
+impl Status {
+    pub(super) fn new() -> anyhow::Result<Status> {
+        Ok(Status {
+            metrics: Metrics::new()?,
+            ready: AtomicBool::new(false),
+            files: OnceLock::new(),
+            told: Mutex::new(Seen::default()),
+        })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // A thread that panicked while it counted leaves counts that are as good as before.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches the collector of files.
+    pub(super) fn watch_files(&self, progress: Arc<FileProgress>) {
+        // There is one collector of files, so it is set once.
+        let _ = self.files.set(progress);
+    }
+
+    pub(super) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn readiness(&self) -> Readiness {
+        let trouble = self.seen().trouble.clone();
+        Readiness {
+            ready: self.ready.load(Ordering::Relaxed) && trouble.is_none(),
+            trouble,
+        }
+    }
+
+    pub(super) fn collected(&self, _input: u16, lines: &[u8]) {
+        self.metrics
+            .collected_bytes
+            .with_label_values(&["file"])
+            .inc_by(lines.len() as u64);
+    }
+
+    pub(super) fn unknown_format(&self, lines: &[u8]) {
+        let lines = memchr::memchr_iter(b'\n', lines).count() as u64;
+        self.metrics.records.with_label_values(&["refused"]).inc_by(lines);
+        self.metrics
+            .refused
+            .with_label_values(&["unknown_format"])
+            .inc_by(lines);
+    }
+
+    pub(super) fn told(&self, alert: &Alert, head: &Letterhead<'_>) {
+        if alert.count == 1
+            && let Some(definition) = head.definitions.get(usize::from(alert.first.detector))
+        {
+            self.metrics.alerts.with_label_values(&[&definition.id]).inc();
+        }
+    }
+
+    pub(super) fn store_failed(&self, failure: &StoreFailure) {
+        self.metrics.store_failures.with_label_values(&["commit"]).inc();
+        self.seen().trouble = Some(failure.to_string());
+    }
+
+    pub(super) fn committed(&self, _told: usize) {
+        self.metrics.commits.inc();
+        self.seen().trouble = None;
+    }
+
+    pub(super) fn snapshot_failed(&self) {
+        self.metrics.store_failures.with_label_values(&["snapshot"]).inc();
+    }
+
+    pub(super) fn kept(&self, bytes: usize) {
+        self.metrics.snapshot_bytes.set(bytes as i64);
+    }
+
+    /// Brings gauges and counters up to date, at most twice a second.
+    pub(super) fn update(&self, feed: &Feed, store: &Store, _next_told: u64) {
+        let mut seen = self.seen();
+        if seen.updated.is_some_and(|at| at.elapsed() < UPDATE_EVERY) {
+            return;
+        }
+        seen.updated = Some(Instant::now());
+        let metrics = &self.metrics;
+        let totals = feed.engine().totals();
+        let before = std::mem::replace(&mut seen.totals, totals);
+        metrics.events.inc_by(totals.events.saturating_sub(before.events));
+        metrics
+            .judgements
+            .inc_by(totals.judgements.saturating_sub(before.judgements));
+        metrics
+            .findings
+            .inc_by(totals.triage.findings.saturating_sub(before.triage.findings));
+        metrics
+            .withheld
+            .inc_by(totals.triage.withheld.saturating_sub(before.triage.withheld));
+        metrics.shared.inc_by(totals.shared.saturating_sub(before.shared));
+        metrics.entities.set(totals.entities as i64);
+        metrics.waiting.set(feed.waiting() as i64);
+        metrics
+            .journal_records
+            .set(store.journal_records().map_or(-1, |records| records as i64));
+        if let Some(files) = self.files.get() {
+            metrics.files.set(files.files.load(Ordering::Relaxed) as i64);
+            metrics
+                .file_bytes_behind
+                .set(files.bytes_behind.load(Ordering::Relaxed) as i64);
+        }
+        if feed.horizon().nanos() > 0 {
+            metrics.lag_seconds.set(now().since(feed.horizon()).as_seconds());
+        }
+        for input in feed.inputs() {
+            if let Some(tally) = feed.tally(input) {
+                let before = seen.tallies.insert(input, tally.clone()).unwrap_or_default();
+                self.count(tally, &before);
+            }
+        }
+    }
+
+    fn count(&self, tally: &Tally, before: &Tally) {
+        let records = &self.metrics.records;
+        let sum = |counts: &std::collections::BTreeMap<&'static str, u64>| counts.values().sum::<u64>();
+        for (outcome, now, then) in [
+            ("decoded", tally.decoded, before.decoded),
+            ("ignored", sum(&tally.ignored), sum(&before.ignored)),
+            ("refused", sum(&tally.refused), sum(&before.refused)),
+        ] {
+            records.with_label_values(&[outcome]).inc_by(now.saturating_sub(then));
+        }
+        for (reason, count) in &tally.refused {
+            let then = before.refused.get(reason).copied().unwrap_or(0);
+            self.metrics
+                .refused
+                .with_label_values(&[reason])
+                .inc_by(count.saturating_sub(then));
+        }
+    }
+}
