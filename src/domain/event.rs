@@ -411,7 +411,7 @@ impl Serialize for Event {
             .fields()
             .map(|(field, value)| (field as u16, OwnedValue::from(value)))
             .collect();
-        (self.time, self.start, self.cut, values).serialize(serializer)
+        (self.time(), self.start(), self.cut(), values).serialize(serializer)
     }
 }
 
@@ -432,8 +432,8 @@ impl<'de> Deserialize<'de> for Event {
                 OwnedValue::Bool(yes) => event.add_bool(field, yes),
             }
         }
-        event.start = start;
-        event.cut |= cut;
+        event.0.start = start;
+        event.0.cut |= cut;
         Ok(event)
     }
 }
