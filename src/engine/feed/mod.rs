@@ -57,11 +57,22 @@ struct Lines {
 }
 
 /// An event that waits for other inputs; the earliest is the greatest.
-struct Waiting(Stamped);
+struct Waiting {
+    content: u64,
+    stamped: Stamped,
+}
 
 impl Waiting {
+    fn new(mut stamped: Stamped) -> Waiting {
+        Waiting {
+            content: stamped.content(),
+            stamped,
+        }
+    }
+
     fn key(&self) -> (Timestamp, u64, u16, u64) {
-        (self.0.engine_time, self.0.content, self.0.input, self.0.sequence)
+        let stamped = &self.stamped;
+        (stamped.engine_time, self.content, stamped.input, stamped.sequence)
     }
 }
 
@@ -202,7 +213,7 @@ impl Feed {
             }
             input.give(&mut self.scratch);
         }
-        self.waiting.extend(self.scratch.drain(..).map(Waiting));
+        self.waiting.extend(self.scratch.drain(..).map(Waiting::new));
     }
 
     /// Hands to the engine what no active input can come before any more.
@@ -216,9 +227,9 @@ impl Feed {
             Some(slowest) => slowest,
             None => self.quiet_horizon(),
         };
-        let is_due = |waiting: &Waiting| waiting.0.engine_time < horizon;
+        let is_due = |waiting: &Waiting| waiting.stamped.engine_time < horizon;
         while self.waiting.peek().is_some_and(is_due) || self.waiting.len() > WAITING_MAX {
-            let Some(Waiting(mut stamped)) = self.waiting.pop() else {
+            let Some(Waiting { mut stamped, .. }) = self.waiting.pop() else {
                 break;
             };
             // What comes behind the horizon counts at it, as a late event does.

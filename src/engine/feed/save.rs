@@ -78,8 +78,8 @@ impl Feed {
     /// The state after the records so far, without the account of records. What was pushed is judged first.
     pub fn save(&mut self, alerts: &mut Vec<Alert>) -> Result<Vec<u8>, FeedProblem> {
         let engine = self.engine.save(alerts)?;
-        let mut waiting: Vec<&Stamped> = self.waiting.iter().map(|waiting| &waiting.0).collect();
-        waiting.sort_by_key(|held| (held.engine_time, held.content, held.input, held.sequence));
+        let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
+        waiting.sort_by(|one, other| other.cmp(one));
         let view = FeedView {
             fields: Field::ALL.iter().map(|field| field.name()).collect(),
             received: self.received,
@@ -89,7 +89,7 @@ impl Feed {
                 .iter()
                 .map(|(number, input)| (*number, InputView::of(input)))
                 .collect(),
-            waiting,
+            waiting: waiting.iter().map(|waiting| &waiting.stamped).collect(),
             engine: &engine,
         };
         postcard::to_extend(&view, FORMAT.to_le_bytes().to_vec()).map_err(|error| FeedProblem::Damaged {
@@ -127,7 +127,7 @@ impl Feed {
         }
         self.received = saved.received;
         self.horizon = saved.horizon;
-        self.waiting = saved.waiting.into_iter().map(Waiting).collect();
+        self.waiting = saved.waiting.into_iter().map(Waiting::new).collect();
         Ok(())
     }
 }
