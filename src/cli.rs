@@ -1,19 +1,20 @@
 //! The command line: arguments, help texts and exit statuses.
 
+use crate::edge::sink::printable;
 use crate::engine::program::EngineBounds;
 use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
 use crate::run::{OutputFormat, detectors, explain, service};
-use anyhow::{Context as _, bail};
-use clap::{Args, Parser, Subcommand};
+use anyhow::bail;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Exit status of a run that a SIGTERM ended.
-const TERMINATED: u8 = 143;
+/// Exit status of a run whose reader has gone: 128 and SIGPIPE's number, as shells have it.
+const READER_GONE: u8 = 141;
 
 #[derive(Parser)]
 #[command(name = "stakeout", version, about, arg_required_else_help = true)]
@@ -111,8 +112,8 @@ struct ReplayArguments {
     #[arg(long, value_parser = clap::value_parser!(i16).range(1970..=2261))]
     year: Option<i16>,
     /// Time zone of log lines without one, such as Europe/Berlin [default: UTC]
-    #[arg(long)]
-    timezone: Option<String>,
+    #[arg(long, value_name = "ZONE", value_parser = time_zone)]
+    timezone: Option<jiff::tz::TimeZone>,
     /// Begin with what was learned in this folder, and keep there what is learned
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -131,6 +132,10 @@ fn budget(text: &str) -> Result<f64, String> {
     }
 }
 
+fn time_zone(name: &str) -> Result<jiff::tz::TimeZone, String> {
+    jiff::tz::TimeZone::get(name).map_err(|_| "not a zone of the IANA database, such as Europe/Berlin".to_owned())
+}
+
 /// Runs the program and gives its exit status: 0 done, 1 the input or configuration is at fault, 2 wrong usage.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -140,13 +145,39 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    if let Some(error) = wrong_usage(&cli.command) {
+        let _ = error.print();
+        return ExitCode::from(2);
+    }
     match dispatch(cli.command) {
         Ok(status) => ExitCode::from(status),
+        Err(error) if is_reader_gone(&error) => ExitCode::from(READER_GONE),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "stakeout: {error:#}");
+            let _ = writeln!(std::io::stderr(), "stakeout: {}", printable(&format!("{error:#}")));
             ExitCode::from(1)
         }
     }
+}
+
+/// What the parser can't see is wrong with arguments.
+fn wrong_usage(command: &Command) -> Option<clap::Error> {
+    let inputs = match command {
+        Command::Replay(arguments) => &arguments.inputs,
+        _ => return None,
+    };
+    let standard_inputs = inputs.iter().filter(|input| input.as_os_str() == "-").count();
+    (standard_inputs > 1).then(|| {
+        let message = "standard input (-) can be read only once";
+        Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message)
+    })
+}
+
+/// Whether the reader of standard output has closed it, as `head` does when it has enough.
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn dispatch(command: Command) -> anyhow::Result<u8> {
@@ -158,7 +189,8 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             return Ok(match ended {
                 Ended::Well => 0,
                 Ended::WithProblems => 1,
-                Ended::BySignal => TERMINATED,
+                Ended::BySignal(status) => status,
+                Ended::ReaderGone => READER_GONE,
             });
         }
         Command::Run { written, threads } => {
@@ -222,14 +254,6 @@ impl Written {
 
 fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
     let Site { config, catalog } = arguments.written.read()?;
-    let line_zone = arguments
-        .timezone
-        .as_deref()
-        .map(|name| {
-            jiff::tz::TimeZone::get(name)
-                .with_context(|| format!("--timezone {name}: not a zone of the IANA database, such as Europe/Berlin"))
-        })
-        .transpose()?;
     let alerts_per_day = arguments.budget.unwrap_or(config.alerts_per_day);
     Ok(Replay {
         catalog,
@@ -249,7 +273,7 @@ fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
             Budget::AlertsPerDay(alerts_per_day)
         },
         year: arguments.year,
-        line_zone,
+        line_zone: arguments.timezone,
         state: arguments.state,
         summary: arguments.summary,
         quiet: arguments.quiet,

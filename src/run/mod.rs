@@ -4,11 +4,17 @@ pub mod check;
 pub mod detectors;
 pub mod explain;
 mod input;
+mod log;
+mod merge;
 mod output;
+mod progress;
 pub mod replay;
 pub mod score;
 pub mod service;
+mod shutdown;
+mod state;
 mod summary;
+mod wire;
 
 pub use output::Format as OutputFormat;
 pub use summary::Summary;

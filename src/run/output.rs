@@ -70,12 +70,18 @@ impl<'a> Output<'a> {
     }
 }
 
-/// The width of the terminal, as the shell tells it.
+/// Columns where there is no terminal to ask.
+const COLUMNS_DEFAULT: usize = 120;
+
+/// The width of the terminal, of what the environment says where there is none.
 fn columns() -> usize {
-    std::env::var("COLUMNS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(120)
+    let terminal = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let columns = terminal
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0);
+    columns
+        .or_else(|| std::env::var("COLUMNS").ok()?.parse().ok())
+        .unwrap_or(COLUMNS_DEFAULT)
 }
 
 /// The default form: a table on a terminal, documents elsewhere.

@@ -1,22 +1,23 @@
 //! `stakeout replay`: captures and logs from files to alerts.
 
-use super::input::{Complaint, Reading, Stream, open_all};
+use super::input::{Complaint, Named, Reading, open_all};
+use super::merge::Merge;
 use super::output::{Format, Output, default_format};
+use super::progress::Progress;
+use super::shutdown::{DRAIN, Shutdown};
+use super::state::StateFile;
 use super::summary::{InputSummary, Summary};
-use crate::domain::{Networks, Timestamp};
+use crate::domain::{Alert, Networks};
 use crate::edge::sink::Letterhead;
-use crate::edge::source::expand;
 use crate::engine::catalog::Catalog;
-use crate::engine::order::Stamped;
 use crate::engine::pipeline::Engine;
 use crate::engine::program::{EngineBounds, Program};
 use crate::engine::triage::Budget;
 use anyhow::Context as _;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Instant;
 
 /// What a replay is asked for.
 #[derive(Clone, Debug)]
@@ -58,30 +59,27 @@ pub struct Replay {
 pub enum Ended {
     /// Everything was read.
     Well,
-    /// Some input could not be read; the others were judged.
+    /// Some input could not be read, or some output not be written; the rest was done.
     WithProblems,
-    /// A signal ended it early.
-    BySignal,
+    /// A signal ended it early. Shells know it by this exit status: 128 and the signal's number.
+    BySignal(u8),
+    /// The reader of standard output has closed it, as `head` does.
+    ReaderGone,
 }
 
 /// Runs a replay.
+///
+/// # Errors
+/// When nothing can be begun: the state can't be used, or there is no room for the summary. What goes wrong later is
+/// told on `stderr` and in the summary, and changes how it has [`Ended`].
 pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write) -> anyhow::Result<Ended> {
-    let stop = watch_signals();
-    let mut complaints = Vec::new();
-    let mut paths = Vec::new();
-    for input in &request.inputs {
-        match expand(input) {
-            Ok(files) => paths.extend(files),
-            Err(failure) => complaints.push(Complaint::from(failure)),
-        }
-    }
-    let reading = Reading {
-        year: request.year,
-        zone: request.line_zone.clone(),
-        flows_max: request.flows_max,
-        disorder_max: request.disorder_max,
-    };
-    let (mut streams, named) = open_all(&paths, &reading, &mut complaints);
+    let shutdown = Shutdown::watch();
+    let summary_file = request.summary.as_ref().map(|path| create_summary(path)).transpose()?;
+    let state = request
+        .state
+        .as_ref()
+        .map(|folder| StateFile::prepare(folder))
+        .transpose()?;
     let program = Program::new(&request.catalog, request.networks.clone(), request.bounds)?;
     let definitions = program.definitions.clone();
     let head = Letterhead {
@@ -89,113 +87,127 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
         program: env!("CARGO_PKG_VERSION"),
     };
     let mut engine = Engine::new(program, request.budget, request.threads, request.site_zone.clone());
-    if let Some(folder) = &request.state {
-        restore(&mut engine, folder)?;
+    if let Some(state) = &state {
+        state.restore(&mut engine)?;
     }
+    let reading = Reading {
+        year: request.year,
+        zone: request.line_zone.clone(),
+        flows_max: request.flows_max,
+        disorder_max: request.disorder_max,
+        stop: shutdown.stop.clone(),
+    };
+    let mut complaints = Vec::new();
+    let (mut merge, named) = open_all(&request.inputs, &reading, &mut complaints);
     let mut output = Output::new(request.format.unwrap_or_else(default_format), stdout);
     let mut progress = Progress::new(request.quiet);
-    let mut alerts = Vec::new();
-    let writing = "writing alerts to standard output; is the reader gone or the disk full?";
-    while let Some(stamped) = next(&mut streams, &mut complaints) {
-        engine.push(stamped, &mut alerts);
-        if !alerts.is_empty() {
-            output.tell(&mut alerts, &head).context(writing)?;
-        }
-        if progress.due() {
-            progress.show(engine.totals().events, stderr);
-            if stop.load(Ordering::Relaxed) {
-                break;
+    let judged = judge(
+        &mut engine,
+        &mut merge,
+        &shutdown,
+        &mut complaints,
+        |engine, merge, alerts| {
+            if progress.is_due() {
+                progress.show(engine.totals().events, merge.progress(), stderr);
             }
-        }
-    }
-    let interrupted = stop.load(Ordering::Relaxed);
-    for stream in &mut streams {
-        stream.stop(&mut complaints);
-    }
-    match &request.state {
-        Some(folder) => save(&mut engine, folder, &mut alerts)?,
-        None => engine.finish(&mut alerts),
-    }
-    output.tell(&mut alerts, &head).context(writing)?;
+            output.tell(alerts, &head)
+        },
+    );
     progress.clear(stderr);
-    output.finish(&head).context(writing)?;
-    let mut summary = summarise(&engine, &streams);
-    summary.inputs = named
-        .into_iter()
-        .map(|named| InputSummary {
-            path: named.path,
-            format: named.format,
-            number: named.number,
-        })
-        .collect();
+    let told = judged.and_then(|()| finish(&mut engine, state.as_ref(), output, &head, &mut complaints));
+    let is_reader_gone = matches!(&told, Err(error) if error.kind() == io::ErrorKind::BrokenPipe);
+    if let Err(error) = &told
+        && !is_reader_gone
+    {
+        complaints.push(Complaint(format!(
+            "standard output: {error}; make room or write elsewhere, alerts from here on were not written"
+        )));
+    }
+    let mut summary = summarise(&engine, merge, named);
     summary.problems = complaints.into_iter().map(|complaint| complaint.0).collect();
-    summary.interrupted = interrupted;
-    report(request, &summary, stderr)?;
-    Ok(if interrupted {
-        Ended::BySignal
-    } else if summary.problems.is_empty() {
-        Ended::Well
-    } else {
-        Ended::WithProblems
+    summary.interrupted = shutdown.status().is_some();
+    summary.reader_gone = is_reader_gone;
+    report(request, summary_file, &mut summary, stderr);
+    Ok(match shutdown.status() {
+        Some(status) => Ended::BySignal(status),
+        None if is_reader_gone => Ended::ReaderGone,
+        None if summary.problems.is_empty() => Ended::Well,
+        None => Ended::WithProblems,
     })
 }
 
-/// The file of learned state in its folder.
-const STATE_FILE: &str = "engine.state";
-
-fn restore(engine: &mut Engine, folder: &Path) -> anyhow::Result<()> {
-    let path = folder.join(STATE_FILE);
-    match std::fs::read(&path) {
-        Ok(bytes) => engine.restore(&bytes).with_context(|| path.display().to_string()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
-    }
-}
-
-/// Writes the state beside the old one and then takes its place, so that a full disk leaves the old one whole.
-fn save(engine: &mut Engine, folder: &Path, alerts: &mut Vec<crate::domain::Alert>) -> anyhow::Result<()> {
-    let bytes = engine.save(alerts)?;
-    let writing = || format!("writing learned state to {}", folder.display());
-    std::fs::create_dir_all(folder).with_context(writing)?;
-    let new = folder.join(format!("{STATE_FILE}.new"));
-    let mut file = std::fs::File::create(&new).with_context(writing)?;
-    file.write_all(&bytes)
-        .and_then(|()| file.sync_all())
-        .with_context(writing)?;
-    std::fs::rename(&new, folder.join(STATE_FILE)).with_context(writing)
-}
-
-/// The earliest of the streams' next events.
-fn next(streams: &mut [Stream], complaints: &mut Vec<Complaint>) -> Option<Stamped> {
-    if let [only] = streams {
-        only.peek(complaints)?;
-        return only.take();
-    }
-    let mut earliest: Option<(usize, Timestamp)> = None;
-    for number in 0..streams.len() {
-        let Some(time) = streams[number].peek(complaints).map(|stamped| stamped.engine_time) else {
-            continue;
-        };
-        let is_first = match earliest {
-            Some((held, held_time)) if held_time == time => content(streams, number) < content(streams, held),
-            Some((_, held_time)) => time < held_time,
-            None => true,
-        };
-        if is_first {
-            earliest = Some((number, time));
+/// Judges event by event until the inputs end, a signal comes or what is told can't be written.
+fn judge(
+    engine: &mut Engine,
+    merge: &mut Merge,
+    shutdown: &Shutdown,
+    complaints: &mut Vec<Complaint>,
+    mut tell: impl FnMut(&Engine, &Merge, &mut Vec<Alert>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut alerts = Vec::new();
+    let mut stopped_at = None;
+    while let Some(stamped) = merge.next(complaints) {
+        engine.push(stamped, &mut alerts);
+        tell(engine, merge, &mut alerts)?;
+        // What was read before the signal is judged, but not for longer than one may wait for the end.
+        if shutdown.stop.is_asked() && stopped_at.get_or_insert_with(Instant::now).elapsed() > DRAIN {
+            break;
         }
     }
-    streams[earliest?.0].take()
+    Ok(())
 }
 
-/// What orders the next event of a stream among others of its time.
-fn content(streams: &mut [Stream], number: usize) -> Option<u64> {
-    streams[number].first().map(Stamped::content)
+/// Ends the engine, tells what is left, and then keeps what was learned: what could not be told is not kept either, so
+/// that the same input tells it again.
+fn finish(
+    engine: &mut Engine,
+    state: Option<&StateFile>,
+    mut output: Output<'_>,
+    head: &Letterhead<'_>,
+    complaints: &mut Vec<Complaint>,
+) -> io::Result<()> {
+    let mut alerts = Vec::new();
+    let learned = match state {
+        Some(state) => Some((state, engine.save(&mut alerts))),
+        None => {
+            engine.finish(&mut alerts);
+            None
+        }
+    };
+    output.tell(&mut alerts, head)?;
+    output.finish(head)?;
+    if let Some((state, bytes)) = learned
+        && let Err(error) = bytes.map_err(anyhow::Error::from).and_then(|bytes| state.keep(&bytes))
+    {
+        complaints.push(Complaint(format!("{error:#}; what was learned before is still there")));
+    }
+    Ok(())
 }
 
-fn summarise(engine: &Engine, streams: &[Stream]) -> Summary {
+fn summarise(engine: &Engine, merge: Merge, named: Vec<Named>) -> Summary {
     let totals = engine.totals();
-    let mut summary = Summary {
+    let (tally, packets) = merge.account();
+    let counted = |counts: std::collections::BTreeMap<&'static str, u64>| {
+        counts
+            .into_iter()
+            .map(|(word, count)| (word.to_owned(), count))
+            .collect()
+    };
+    Summary {
+        inputs: named
+            .into_iter()
+            .map(|named| InputSummary {
+                path: named.path,
+                format: named.format,
+                number: named.number,
+            })
+            .collect(),
+        records: tally.records,
+        decoded: tally.decoded,
+        ignored: counted(tally.ignored),
+        refused: counted(tally.refused),
+        duplicate_frames: packets.duplicates,
+        one_way_flows: packets.flows_one_way,
         events: totals.events,
         entities: totals.entities,
         shared: totals.shared,
@@ -205,109 +217,35 @@ fn summarise(engine: &Engine, streams: &[Stream]) -> Summary {
         withheld: totals.triage.withheld,
         folded: totals.triage.folded,
         ..Summary::default()
-    };
-    for stream in streams {
-        let tally = &stream.tally;
-        summary.records += tally.records;
-        summary.decoded += tally.decoded;
-        for (kind, count) in &tally.ignored {
-            *summary.ignored.entry((*kind).to_owned()).or_default() += count;
-        }
-        for (reason, count) in &tally.refused {
-            *summary.refused.entry((*reason).to_owned()).or_default() += count;
-        }
-        if let Some(packets) = stream.packets() {
-            summary.duplicate_frames += packets.duplicates;
-            summary.one_way_flows += packets.flows_one_way;
-        }
     }
-    summary
 }
 
-fn report(request: &Replay, summary: &Summary, stderr: &mut dyn Write) -> anyhow::Result<()> {
-    if let Some(path) = &request.summary {
-        let text = serde_json::to_string_pretty(summary).context("writing the summary")?;
-        std::fs::write(path, text + "\n").with_context(|| format!("writing the summary to {}", path.display()))?;
-    }
-    if request.quiet {
-        for problem in &summary.problems {
-            let _ = writeln!(stderr, "problem: {problem}");
+/// Room for the summary, before hours of work.
+fn create_summary(path: &PathBuf) -> anyhow::Result<(File, &PathBuf)> {
+    let file = File::create(path).with_context(|| {
+        format!(
+            "--summary {}: it cannot be written there, name another place",
+            path.display()
+        )
+    })?;
+    Ok((file, path))
+}
+
+/// Writes the summary where it was asked for. What goes wrong with one is a problem in the other.
+fn report(request: &Replay, summary_file: Option<(File, &PathBuf)>, summary: &mut Summary, stderr: &mut dyn Write) {
+    if let Some((mut file, path)) = summary_file {
+        let written = serde_json::to_string_pretty(summary)
+            .map_err(io::Error::from)
+            .and_then(|text| file.write_all((text + "\n").as_bytes()));
+        if let Err(error) = written {
+            let problem = format!("--summary {}: {error}; make room or name another place", path.display());
+            summary.problems.push(problem);
         }
+    }
+    let text = if request.quiet {
+        summary.problems_text()
     } else {
-        let _ = stderr.write_all(summary.text().as_bytes());
-    }
-    Ok(())
-}
-
-/// A flag that SIGTERM and SIGINT set.
-fn watch_signals() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    // Without the watcher a signal ends the program at once, which is no worse than without this function.
-    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-            return;
-        };
-        runtime.block_on(async move {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut terminate), Ok(mut interrupt)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                return;
-            };
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            flag.store(true, Ordering::Relaxed);
-        });
-    });
-    stop
-}
-
-/// Progress on a terminal, twice a second.
-struct Progress {
-    shown: bool,
-    ticks: u32,
-    last: Instant,
-    begun: Instant,
-}
-
-impl Progress {
-    fn new(quiet: bool) -> Self {
-        let now = Instant::now();
-        Progress {
-            shown: !quiet && std::io::stderr().is_terminal(),
-            ticks: 0,
-            last: now,
-            begun: now,
-        }
-    }
-
-    /// Whether half a second has passed; looks at the clock once in a thousand events.
-    fn due(&mut self) -> bool {
-        self.ticks = self.ticks.wrapping_add(1);
-        if !self.ticks.is_multiple_of(1024) || self.last.elapsed() < Duration::from_millis(500) {
-            return false;
-        }
-        self.last = Instant::now();
-        true
-    }
-
-    fn show(&self, events: u64, stderr: &mut dyn Write) {
-        if self.shown {
-            let _ = write!(
-                stderr,
-                "\r{events} events in {:.0} s",
-                self.begun.elapsed().as_secs_f64()
-            );
-            let _ = stderr.flush();
-        }
-    }
-
-    fn clear(&self, stderr: &mut dyn Write) {
-        if self.shown {
-            let _ = write!(stderr, "\r{:40}\r", "");
-        }
-    }
+        summary.text()
+    };
+    let _ = stderr.write_all(text.as_bytes());
 }

@@ -1,5 +1,6 @@
 //! What a replay did, for people and as JSON.
 
+use crate::edge::sink::printable;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,6 +42,8 @@ pub struct Summary {
     pub folded: u64,
     /// Whether a signal ended the replay early.
     pub interrupted: bool,
+    /// Whether the reader of standard output had closed it before everything was told.
+    pub reader_gone: bool,
 }
 
 /// One input.
@@ -55,12 +58,17 @@ pub struct InputSummary {
 }
 
 impl Summary {
+    /// What is wrong, a line each.
+    pub fn problems_text(&self) -> String {
+        self.problems
+            .iter()
+            .map(|problem| format!("problem: {}\n", printable(problem)))
+            .collect()
+    }
+
     /// A table for people.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        for problem in &self.problems {
-            let _ = writeln!(text, "problem: {problem}");
-        }
+        let mut text = self.problems_text();
         for (name, count) in [
             ("records read", self.records),
             ("decoded", self.decoded),
@@ -89,6 +97,9 @@ impl Summary {
             if count > 0 {
                 let _ = writeln!(text, "{name:>18}  {count}");
             }
+        }
+        if self.reader_gone {
+            let _ = writeln!(text, "ended early: the reader of standard output has closed it");
         }
         if self.interrupted {
             let _ = writeln!(text, "ended early by a signal; what had been read was judged");

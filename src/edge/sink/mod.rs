@@ -8,7 +8,7 @@ mod text;
 pub use ecs::document as ecs_document;
 pub use ocsf::document as ocsf_document;
 pub use sentence::{amount, entity_text, sentence};
-pub use text::{explanation, table};
+pub use text::{explanation, printable, table};
 
 use crate::domain::Definition;
 

@@ -6,6 +6,20 @@ use crate::domain::{Alert, risk};
 use serde_json::Value;
 use std::fmt::Write as _;
 
+/// Text as it may be shown on a terminal: signs that would command it, or turn the direction of writing, are spelt out.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        let turns = matches!(sign, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || (sign.is_control() && sign != '\n') {
+            shown.extend(sign.escape_unicode());
+        } else {
+            shown.push(sign);
+        }
+    }
+    shown
+}
+
 /// A table of alerts in the order of their first time, each wrapped to the terminal's width.
 pub fn table(alerts: &[Alert], head: &Letterhead<'_>, columns: usize) -> String {
     let mut text = String::new();

@@ -1,28 +1,22 @@
 //! Opens files and standard input, looks at their beginning, and takes gzip and zstd off transparently.
 
+use super::Stop;
+use super::piped::Piped;
+use super::unpack::{ReadBytes, is_compressed, unpack};
 use std::fs::File;
-use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 /// Bytes of the beginning that are looked at to tell what an input is.
 const HEAD_BYTES: usize = 64 * 1024;
-/// Output that any compressed input may grow to before its ratio is looked at.
-const RATIO_FREE_BYTES: u64 = 256 << 20;
-/// More output bytes than this for each input byte is a decompression bomb: text compresses by 5 to 100.
-const RATIO_MAX: u64 = 700;
-/// Files that a folder may bring in.
-const FOLDER_FILES_MAX: usize = 100_000;
-/// Folders within folders.
-const FOLDER_DEPTH_MAX: usize = 32;
 
 /// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceFailure {
     /// The operating system refused.
-    #[error("{path}: {error}; check that the file exists and that this user may read it")]
+    #[error("{path}: {error}; {}", next_step(error))]
     Io {
         /// The input.
         path: String,
@@ -30,20 +24,26 @@ pub enum SourceFailure {
         error: io::Error,
     },
     /// There is nothing in it.
-    #[error("{path}: the input is empty")]
+    #[error("{path}: the input is empty; leave it out, or look at what should have written it")]
     Empty {
         /// The input.
         path: String,
     },
-    /// A folder holds more files, or folders in folders, than are taken.
-    #[error("{path}: the folder holds over {files_max} files or is over {depth_max} deep; name the files instead")]
+    /// A folder holds more files than are taken.
+    #[error("{path}: the folder holds over files_max ({files_max}) files, the rest is left out; name them instead")]
     TooMany {
         /// The folder.
         path: String,
         /// The largest number of files.
         files_max: usize,
-        /// The largest depth.
-        depth_max: usize,
+    },
+    /// Folders within folders that are too deep, or have no end.
+    #[error("{path}: {problem}; name what is to be read in it")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// It begins as a capture and cannot be read as one.
     #[error("{path}: {problem}; libpcap reads pcap files, and pcapng files whose interfaces are of one link type")]
@@ -55,6 +55,30 @@ pub enum SourceFailure {
     },
 }
 
+/// What a person can do about it.
+fn next_step(error: &io::Error) -> &'static str {
+    // Linux's numbers of what the standard library has no stable name for.
+    const TOO_MANY_OPEN: [i32; 2] = [24, 23];
+    const LOOP: i32 = 40;
+    match error.kind() {
+        io::ErrorKind::NotFound => "check the name, and where a link leads",
+        io::ErrorKind::PermissionDenied => "let this user read it, or run as one that may",
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+            "it was cut off or damaged; fetch it again, or unpack it with the program that packed it"
+        }
+        _ if error.raw_os_error() == Some(LOOP) => {
+            "the link leads back to itself; name the file that it should lead to"
+        }
+        _ if error
+            .raw_os_error()
+            .is_some_and(|number| TOO_MANY_OPEN.contains(&number)) =>
+        {
+            "raise the limit with `ulimit -n`, or give fewer files at once"
+        }
+        _ => "check that it is a file that can be read",
+    }
+}
+
 /// An input that is open: its uncompressed beginning and everything, the beginning included.
 pub struct Opened {
     /// Up to 64 KiB from the beginning, uncompressed.
@@ -63,153 +87,92 @@ pub struct Opened {
     pub bytes: Box<dyn Read + Send>,
     /// The plain file itself, where it is one and not compressed.
     pub plain: Option<PathBuf>,
+    /// Whether it is a file that can be opened again, unlike a pipe.
+    pub is_file: bool,
+    /// How far it has been read.
+    pub extent: Extent,
 }
 
-/// Opens a path, or standard input for `-`.
-pub fn open(path: &Path) -> Result<Opened, SourceFailure> {
+/// How far an input has been read, in bytes of the input itself, compressed or not.
+#[derive(Clone, Debug, Default)]
+pub struct Extent {
+    read: ReadBytes,
+    /// How long the input is, where that is known.
+    pub length: Option<u64>,
+}
+
+impl Extent {
+    /// Bytes read so far.
+    pub fn read_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that somebody else has read.
+    pub fn add(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Opens a path, or standard input for `-`. What makes its reader wait ends early when `stop` is asked.
+pub fn open(path: &Path, stop: &Stop) -> Result<Opened, SourceFailure> {
     let name = path.display().to_string();
     let failed = |error| SourceFailure::Io {
         path: name.clone(),
         error,
     };
     let standard_input = path == Path::new("-");
-    let mut raw: Box<dyn Read + Send> = if standard_input {
-        Box::new(io::stdin())
-    } else {
+    let metadata = (!standard_input)
+        .then(|| std::fs::metadata(path))
+        .transpose()
+        .map_err(failed)?;
+    let file = metadata.filter(std::fs::Metadata::is_file);
+    let mut raw: Box<dyn Read + Send> = if file.is_some() {
         Box::new(File::open(path).map_err(failed)?)
+    } else if standard_input {
+        Box::new(Piped::start(|| Ok(Box::new(io::stdin())), stop.clone()).map_err(failed)?)
+    } else {
+        let path = path.to_path_buf();
+        Box::new(Piped::start(move || Ok(Box::new(File::open(path)?)), stop.clone()).map_err(failed)?)
     };
     let mut magic = Vec::new();
     raw.by_ref().take(4).read_to_end(&mut magic).map_err(failed)?;
-    let compressed = is_gzip(&magic) || is_zstd(&magic);
-    let mut bytes = unpack(Cursor::new(magic.clone()).chain(raw), &magic).map_err(failed)?;
+    let extent = Extent {
+        read: ReadBytes::default(),
+        length: file.as_ref().map(std::fs::Metadata::len),
+    };
+    extent.add(magic.len() as u64);
+    let is_packed = is_compressed(&magic);
+    let mut bytes = unpack(magic, raw, &extent.read);
     let mut head = Vec::new();
-    bytes
-        .by_ref()
-        .take(HEAD_BYTES as u64)
-        .read_to_end(&mut head)
-        .map_err(failed)?;
+    let beginning = bytes.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head);
     if head.is_empty() {
-        return Err(SourceFailure::Empty { path: name });
+        return Err(match beginning {
+            Ok(_) => SourceFailure::Empty { path: name },
+            Err(error) => failed(error),
+        });
     }
-    let plain = (!compressed && !standard_input).then(|| path.to_path_buf());
+    // What fails behind the first bytes is told when it is come to, so that what stands before is read.
+    let rest: Box<dyn Read + Send> = match beginning {
+        Ok(_) => bytes,
+        Err(error) => Box::new(Broken(Some(error))),
+    };
+    let is_file = file.is_some();
     Ok(Opened {
-        bytes: Box::new(Cursor::new(head.clone()).chain(bytes)),
+        bytes: Box::new(Cursor::new(head.clone()).chain(rest)),
         head,
-        plain,
+        plain: (is_file && !is_packed).then(|| path.to_path_buf()),
+        is_file,
+        extent,
     })
 }
 
-fn is_gzip(magic: &[u8]) -> bool {
-    magic.starts_with(&[0x1f, 0x8b])
-}
+/// Fails once.
+struct Broken(Option<io::Error>);
 
-fn is_zstd(magic: &[u8]) -> bool {
-    magic == [0x28, 0xb5, 0x2f, 0xfd]
-}
-
-fn unpack(raw: Chain<Cursor<Vec<u8>>, Box<dyn Read + Send>>, magic: &[u8]) -> io::Result<Box<dyn Read + Send>> {
-    let input = Arc::new(AtomicU64::new(0));
-    let counted = Counted {
-        inner: raw,
-        read: input.clone(),
-    };
-    if is_gzip(magic) {
-        let inner = flate2::read::MultiGzDecoder::new(counted);
-        Ok(Box::new(Bounded {
-            inner,
-            input,
-            output: 0,
-        }))
-    } else if is_zstd(magic) {
-        let inner = ruzstd::decoding::StreamingDecoder::new(counted)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        Ok(Box::new(Bounded {
-            inner,
-            input,
-            output: 0,
-        }))
-    } else {
-        Ok(Box::new(counted.inner))
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
-}
-
-/// Counts the compressed bytes that were read.
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
-}
-
-/// Ends a stream that grows out of all proportion.
-struct Bounded<R> {
-    inner: R,
-    input: Arc<AtomicU64>,
-    output: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.output += count as u64;
-        let input = self.input.load(Ordering::Relaxed);
-        if self.output > RATIO_FREE_BYTES && self.output / input.max(1) > RATIO_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "decompression bomb: {} bytes came out of {input}, over {RATIO_MAX} for each; unpack it first if it is genuine",
-                    self.output
-                ),
-            ));
-        }
-        Ok(count)
-    }
-}
-
-/// The files that an argument names: folders are walked, in the order of their names; hidden files are left out.
-pub fn expand(path: &Path) -> Result<Vec<PathBuf>, SourceFailure> {
-    let mut files = Vec::new();
-    walk(path, 0, &mut files)?;
-    Ok(files)
-}
-
-fn walk(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), SourceFailure> {
-    let name = path.display().to_string();
-    if path == Path::new("-") || !path.is_dir() {
-        files.push(path.to_path_buf());
-        return Ok(());
-    }
-    if depth >= FOLDER_DEPTH_MAX || files.len() >= FOLDER_FILES_MAX {
-        return Err(SourceFailure::TooMany {
-            path: name,
-            files_max: FOLDER_FILES_MAX,
-            depth_max: FOLDER_DEPTH_MAX,
-        });
-    }
-    let failed = |error| SourceFailure::Io {
-        path: name.clone(),
-        error,
-    };
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        entries.push(entry.map_err(failed)?.path());
-    }
-    entries.sort();
-    for entry in entries {
-        if entry
-            .file_name()
-            .is_some_and(|name| !name.as_encoded_bytes().starts_with(b"."))
-        {
-            walk(&entry, depth + 1, files)?;
-        }
-    }
-    Ok(())
 }
 
 /// When the file was last changed, in seconds since the Unix epoch. Nothing for standard input.
@@ -221,14 +184,14 @@ pub fn modified_seconds(path: &Path) -> Option<i64> {
         .and_then(|length| i64::try_from(length.as_secs()).ok())
 }
 
-/// The last `bytes_max` bytes of an input, uncompressed. Reads the whole of a compressed one.
-pub fn tail(path: &Path, bytes_max: usize) -> Result<Vec<u8>, SourceFailure> {
+/// The last `bytes_max` bytes of a file, uncompressed. Reads the whole of a compressed one, unless it is asked to stop.
+pub fn tail(path: &Path, bytes_max: usize, stop: &Stop) -> Result<Vec<u8>, SourceFailure> {
     let name = path.display().to_string();
     let failed = |error| SourceFailure::Io {
         path: name.clone(),
         error,
     };
-    let mut opened = open(path)?;
+    let mut opened = open(path, stop)?;
     if let Some(plain) = &opened.plain {
         let mut file = File::open(plain).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
@@ -242,7 +205,7 @@ pub fn tail(path: &Path, bytes_max: usize) -> Result<Vec<u8>, SourceFailure> {
     let mut buffer = vec![0u8; HEAD_BYTES];
     loop {
         let count = opened.bytes.read(&mut buffer).map_err(failed)?;
-        if count == 0 {
+        if count == 0 || stop.is_asked() {
             let from = kept.len().saturating_sub(bytes_max);
             return Ok(kept.split_off(from));
         }
@@ -258,39 +221,40 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+    #[test]
+    fn what_stands_before_the_damage_is_read() -> io::Result<()> {
+        let folder = std::env::temp_dir().join(format!("stakeout-source-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let path = folder.join("cut.gz");
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        encoder.write_all("a line\n".repeat(1000).as_bytes())?;
+        let packed = encoder.finish()?;
+        std::fs::write(&path, &packed[..packed.len() / 2])?;
+        let stop = Stop::default();
+        let mut opened = open(&path, &stop).map_err(|error| io::Error::other(error.to_string()))?;
+        assert!(opened.head.starts_with(b"a line\n"));
+        assert!(opened.is_file && opened.plain.is_none());
         let mut bytes = Vec::new();
-        open(path)
-            .map_err(|error| io::Error::other(error.to_string()))?
-            .bytes
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let error = opened.bytes.read_to_end(&mut bytes).expect_err("it was cut");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(bytes, opened.head);
+        std::fs::remove_dir_all(&folder)
     }
 
     #[test]
-    fn compression_is_taken_off_and_a_second_member_is_read_too() -> io::Result<()> {
-        let folder = std::env::temp_dir().join(format!("stakeout-source-{}", std::process::id()));
+    fn the_end_of_a_file_is_found_whether_it_is_compressed_or_not() -> io::Result<()> {
+        let folder = std::env::temp_dir().join(format!("stakeout-tail-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let path = folder.join("two-members.gz");
-        let mut file = File::create(&path)?;
-        for text in ["one\n", "two\n"] {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(text.as_bytes())?;
-            file.write_all(&encoder.finish()?)?;
+        let text = "one\n".repeat(100_000) + "two\n";
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text.as_bytes())?;
+        let (plain, packed) = (folder.join("plain"), folder.join("packed"));
+        std::fs::write(&packed, encoder.finish()?)?;
+        std::fs::write(&plain, text)?;
+        for path in [&plain, &packed] {
+            let end = tail(path, 4, &Stop::default()).map_err(|error| io::Error::other(error.to_string()))?;
+            assert_eq!(end, b"two\n", "{}", path.display());
         }
-        drop(file);
-        assert_eq!(read_all(&path)?, b"one\ntwo\n");
-        assert_eq!(tail(&path, 4).map_err(|e| io::Error::other(e.to_string()))?, b"two\n");
-
-        let bomb = folder.join("bomb.gz");
-        let mut encoder = flate2::write::GzEncoder::new(File::create(&bomb)?, flate2::Compression::best());
-        let lines = vec![b'\n'; 1 << 20];
-        for _ in 0..300 {
-            encoder.write_all(&lines)?;
-        }
-        encoder.finish()?;
-        let error = read_all(&bomb).expect_err("a bomb is refused");
-        assert!(error.to_string().contains("decompression bomb"), "{error}");
         std::fs::remove_dir_all(&folder)
     }
 }

@@ -2,6 +2,12 @@
 
 mod capture;
 mod file;
+mod folder;
+mod piped;
+mod stop;
+mod unpack;
 
 pub use capture::{Capture, Frame, is_capture};
-pub use file::{Opened, SourceFailure, expand, modified_seconds, open, tail};
+pub use file::{Extent, Opened, SourceFailure, modified_seconds, open, tail};
+pub use folder::expand;
+pub use stop::Stop;

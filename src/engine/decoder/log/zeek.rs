@@ -274,6 +274,10 @@ impl Reader {
             }
         }
         (self.kind.complete)(&mut event, record);
+        // Without its two ends a connection is nobody's: a column is missing.
+        if self.kind.path == "conn" && !(event.has(Field::SourceIp) && event.has(Field::DestinationIp)) {
+            return Err("zeek_no_address");
+        }
         Ok(event)
     }
 }
@@ -410,7 +414,7 @@ mod tests {
 
     #[test]
     fn columns_come_from_the_header_and_several_logs_may_follow_each_other() {
-        let text = "#separator \\x09\n#path\tconn\n#fields\tconn_state\tts\nSF\t5.5\n#close\tx\n\
+        let text = "#separator \\x09\n#path\tconn\n#fields\tconn_state\tts\tid.resp_h\tid.orig_h\nSF\t5.5\t10.0.0.2\t10.0.0.1\n#close\tx\n\
             #separator \\x20\n#path dns\n#fields ts query\n7 Www.Example.CO.uk\n\
             #separator \\x09\n#path\tconn\n#fields\tts\tduration\tuid\n9\t1\n#path\tntp\n#fields\tts\n1\n";
         let output = decode(&mut ZeekTsv::new(), text);
