@@ -43,11 +43,34 @@ pub struct Definition {
     pub falsepositives: Vec<String>,
     /// Further fields whose values an alert should name.
     pub fields: Vec<Field>,
+    /// How an alert says what was seen, in order; empty where the measure alone says it.
+    pub sentence: Vec<SentencePart>,
+}
+
+/// A part of the sentence in which an alert says what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SentencePart {
+    /// Words as they stand.
+    Text(String),
+    /// The measured number, in its unit.
+    Seen,
+    /// The length of the window.
+    Window,
+    /// The value that is rare.
+    Value,
+    /// The share of hits.
+    Share,
+    /// The hour of the day, at the site.
+    Hour,
+    /// The field of the entity at this place.
+    Entity(usize),
 }
 
 impl Definition {
     /// The largest number of fields that make an entity.
     pub const ENTITY_FIELDS_MAX: usize = 4;
+    /// The longest sentence, in characters.
+    pub const SENTENCE_CHARS_MAX: usize = 200;
     /// The largest number of windows.
     pub const WINDOWS_MAX: usize = 6;
 

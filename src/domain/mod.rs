@@ -15,7 +15,8 @@ mod time;
 pub use alert::{Actor, Alert, Supporting, risk};
 pub use asset::{Asset, Assets, Criticality};
 pub use definition::{
-    BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, Setting, Tail,
+    BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, SentencePart,
+    Setting, Tail,
 };
 pub use document::{Document, Mistake, Place, nearest};
 pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_entity, write_value};

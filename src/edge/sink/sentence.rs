@@ -1,7 +1,9 @@
 //! One sentence that a tired person understands, and numbers as people write them.
 
 use super::Letterhead;
-use crate::domain::{Alert, Definition, Duration, Entity, Field, Finding, Measure, NormalIf};
+use crate::domain::{
+    Alert, Definition, Duration, Entity, EntityValue, Field, Finding, Measure, NormalIf, Season, SentencePart,
+};
 
 /// The sentence of an alert, about its strongest finding.
 pub fn sentence(alert: &Alert, head: &Letterhead<'_>) -> String {
@@ -9,19 +11,24 @@ pub fn sentence(alert: &Alert, head: &Letterhead<'_>) -> String {
         return String::new();
     };
     let said = about(&alert.peak, definition);
-    if alert.actors_total > 0 {
-        let target = alert
-            .peak
-            .target
-            .as_ref()
-            .map_or_else(|| "one target".to_owned(), |(_, target)| target.text());
-        let name = entity_text(&alert.peak.entity, definition);
-        return format!(
-            "{} actors against {target}; strongest {name}: {said}",
-            alert.actors_total
-        );
+    if alert.actors_total == 0 {
+        return said;
     }
-    format!("{}: {said}", entity_text(&alert.peak.entity, definition))
+    let target = alert.peak.target.as_ref();
+    let target = target.map_or_else(
+        || "one target".to_owned(),
+        |(field, target)| called(Field::ALL.get(usize::from(*field)).copied(), &target.text()),
+    );
+    let actors = match definition.entity.as_slice() {
+        [Field::SourceIp, ..] => "addresses",
+        [Field::UserName, ..] => "accounts",
+        [Field::HostName, ..] => "hosts",
+        _ => "actors",
+    };
+    format!(
+        "{} {actors} against {target}; the strongest: {said}",
+        alert.actors_total
+    )
 }
 
 /// The entity as people write it: a pair with an arrow.
@@ -41,96 +48,187 @@ pub fn entity_text(entity: &Entity, definition: &Definition) -> String {
     }
 }
 
+/// A name with what kind of thing it is, where the name alone does not tell.
+fn called(field: Option<Field>, name: &str) -> String {
+    match field {
+        Some(Field::UserName) => format!("account {name}"),
+        Some(Field::HostName) => format!("host {name}"),
+        _ => name.to_owned(),
+    }
+}
+
+/// Who did what, and what is usual.
 fn about(finding: &Finding, definition: &Definition) -> String {
-    let window = definition
-        .windows
-        .get(usize::from(finding.window))
-        .copied()
-        .unwrap_or(Duration::ZERO);
-    let span = window_text(window);
-    let (low, high) = (finding.expected.low, finding.expected.high);
-    let usual = |unit: &str| {
-        if finding.expected.prior_weight > 0.9 {
-            format!("{} to {}{unit} are usual for such an entity", whole(low), whole(high))
-        } else {
-            format!("{} to {}{unit} are usual for it", whole(low), whole(high))
-        }
+    let window = definition.windows.get(usize::from(finding.window));
+    let window = window.copied().unwrap_or(Duration::ZERO);
+    let who = match definition.entity.as_slice() {
+        [only] => called(Some(*only), &finding.entity.text()),
+        _ => entity_text(&finding.entity, definition),
     };
-    let value = finding.seen_text.as_deref().unwrap_or("");
+    if definition.absence && finding.seen_text.is_none() && finding.expected.typical > finding.seen {
+        let silence = Duration::from_nanos((window.nanos() as f64 * finding.seen.max(1.0)) as i64);
+        return format!(
+            "{who} has been silent for {}; about {} events in {} are usual for it",
+            length(silence),
+            whole(finding.expected.typical),
+            window_text(window)
+        );
+    }
+    let said = filled(finding, definition, window);
+    let does_say_who = definition
+        .sentence
+        .iter()
+        .any(|part| matches!(part, SentencePart::Entity(_)));
+    let said = match (definition.sentence.is_empty(), does_say_who) {
+        (true, _) => format!("{who}: {said}"),
+        (false, true) => said,
+        (false, false) => format!("{who} {said}"),
+    };
+    let said = match usual(finding, definition, window) {
+        usual if usual.is_empty() => said,
+        usual => format!("{said}; {usual}"),
+    };
+    if definition.sentence.is_empty() {
+        format!("{said} ({})", definition.title)
+    } else {
+        said
+    }
+}
+
+/// What was seen: the definition's sentence filled in, or what the measure alone can say.
+fn filled(finding: &Finding, definition: &Definition, window: Duration) -> String {
+    let seen = quantity(&definition.measure, finding.seen);
+    let value = shortened(finding.seen_text.as_deref().unwrap_or("a value"));
+    if definition.sentence.is_empty() {
+        let span = window_text(window);
+        return match &definition.measure {
+            Measure::Distinct(fields) => format!("{seen} different values of {} in {span}", names(fields)),
+            Measure::DistinctBytes(field) => format!("{seen} of different {} in {span}", field.name()),
+            Measure::Spread(slot) => format!("events in {seen} stretches of {} within {span}", window_text(*slot)),
+            Measure::Ratio(hits) => format!("{seen} events are {hits} in {span}, {} of all", share(finding)),
+            Measure::Interval => format!("contacts every {seen}, as regularly as a clock"),
+            Measure::Category(_) | Measure::Network(_) => format!("{value} is new to it or rare"),
+            Measure::TimeOfWeek => format!("active between {}, when it hardly ever is", hour(finding.seen)),
+            Measure::Sum(field) => format!("{seen} of {} in {span}", field.name()),
+            Measure::Value(field) => format!("{} of {seen}", field.name()),
+            Measure::Count => format!("{seen} events in {span}"),
+        };
+    }
+    let entity = finding.entity.values();
+    let mut text = String::new();
+    for part in &definition.sentence {
+        match part {
+            SentencePart::Text(said) => text.push_str(said),
+            SentencePart::Seen => text.push_str(&seen),
+            SentencePart::Window => text.push_str(&window_text(window)),
+            SentencePart::Value => text.push_str(&value),
+            SentencePart::Share => text.push_str(&share(finding)),
+            SentencePart::Hour => text.push_str(&hour(finding.seen)),
+            SentencePart::Entity(place) => {
+                let field = definition.entity.get(*place).copied();
+                let name = entity.get(*place).map_or_else(String::new, |value| match value {
+                    EntityValue::Ip(address) => address.to_string(),
+                    EntityValue::Text(text) => text.clone(),
+                    EntityValue::Number(number) => number.to_string(),
+                });
+                text.push_str(&called(field, &name));
+            }
+        }
+    }
+    text
+}
+
+/// What is usual, and for whom.
+fn usual(finding: &Finding, definition: &Definition, window: Duration) -> String {
+    let expected = &finding.expected;
+    let hourly = definition.baseline.season == Season::HourOfWeek && window <= Duration::from_seconds(3600);
+    let whom = match (expected.prior_weight > 0.9, hourly) {
+        (true, _) => "for others like it",
+        (false, true) => "for it at this hour",
+        (false, false) => "for it",
+    };
     match &definition.measure {
-        _ if definition.absence => {
-            format!(
-                "silent for {} windows of {span}; it usually has {} events in one",
-                whole(finding.seen),
-                whole(finding.expected.typical)
-            )
+        Measure::Category(_) | Measure::Network(_) => match expected.typical.round() {
+            known if known < 1.0 => "nothing is known of it yet".to_owned(),
+            known if known < 2.0 => "one other is usual for it".to_owned(),
+            known => format!("{} others are usual for it", whole(known)),
+        },
+        Measure::Ratio(_) => format!("{} is usual {whom}", percent(expected.mean)),
+        Measure::Interval | Measure::TimeOfWeek => String::new(),
+        measure => {
+            let (low, high) = (quantity(measure, expected.low), quantity(measure, expected.high));
+            if high == quantity(measure, 0.0) {
+                format!("none is usual {whom}")
+            } else if low == high {
+                format!("{high} is usual {whom}")
+            } else {
+                format!("{low} to {high} are usual {whom}")
+            }
         }
-        Measure::Count => format!(
-            "{} events in {span}; {} ({})",
-            whole(finding.seen),
-            usual(""),
-            definition.title
-        ),
-        Measure::Sum(field) if field.name().ends_with(".bytes") => format!(
-            "{} in {span}; {} to {} are usual for it ({})",
-            amount(finding.seen),
-            amount(low),
-            amount(high),
-            definition.title
-        ),
-        Measure::Sum(_) | Measure::Value(_) => {
-            format!(
-                "{} in {span}; {} ({})",
-                whole(finding.seen),
-                usual(""),
-                definition.title
-            )
+    }
+}
+
+/// A number of the measure in its unit.
+fn quantity(measure: &Measure, number: f64) -> String {
+    match measure {
+        Measure::DistinctBytes(_) => amount(number),
+        Measure::Sum(field) | Measure::Value(field) if field.name().ends_with(".bytes") => amount(number),
+        Measure::Interval => length(Duration::from_nanos((number * 1e9) as i64)),
+        _ => whole(number),
+    }
+}
+
+/// The share of hits: the z of a ratio is that of its share.
+fn share(finding: &Finding) -> String {
+    let expected = &finding.expected;
+    percent((expected.mean + expected.z * expected.variance.max(0.0).sqrt()).clamp(0.0, 1.0))
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", whole(100.0 * share))
+}
+
+/// An hour of the day, 0 to 23, as its two ends.
+fn hour(number: f64) -> String {
+    let hour = number.clamp(0.0, 23.0) as u8;
+    format!("{hour:02}:00 and {:02}:00", (hour + 1) % 24)
+}
+
+fn names(fields: &[Field]) -> String {
+    fields
+        .iter()
+        .map(|field| field.name())
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
+
+/// A value from outside, no longer than people read.
+fn shortened(value: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    match value.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}...", value.get(..end).unwrap_or_default()),
+        None => value.to_owned(),
+    }
+}
+
+/// A length of time in its largest unit, with one digit behind the point where that says more.
+fn length(length: Duration) -> String {
+    let seconds = length.as_seconds();
+    for (unit_seconds, unit) in [(86_400.0, "days"), (3600.0, "h"), (60.0, "min")] {
+        // A day and a half is still told in hours.
+        if seconds >= 2.0 * unit_seconds || (seconds >= unit_seconds && unit != "days") {
+            return format!("{} {unit}", tenths(seconds / unit_seconds));
         }
-        Measure::Distinct(fields) => {
-            let names: Vec<_> = fields.iter().map(|field| field.name()).collect();
-            format!(
-                "{} different {} in {span}; {}",
-                whole(finding.seen),
-                names.join(" and "),
-                usual("")
-            )
-        }
-        Measure::DistinctBytes(field) => {
-            format!(
-                "{} of new {} in {span}; {}",
-                amount(finding.seen),
-                field.name(),
-                usual(" B")
-            )
-        }
-        Measure::Spread(slot) => format!(
-            "events in {} different slots of {} within {span}; {} ({})",
-            whole(finding.seen),
-            window_text(*slot),
-            usual(""),
-            definition.title
-        ),
-        Measure::Ratio(_) => format!(
-            "{} hits in {span}, a share far above the usual {:.1} % ({})",
-            whole(finding.seen),
-            100.0 * finding.expected.mean,
-            definition.title
-        ),
-        Measure::Interval => {
-            format!(
-                "contacts every {} s, regular as a clock ({})",
-                whole(finding.seen),
-                definition.title
-            )
-        }
-        Measure::Category(_) | Measure::Network(_) => {
-            let known = whole(finding.expected.typical);
-            format!(
-                "{value} is new or rare for it; it has {known} usual values ({})",
-                definition.title
-            )
-        }
-        Measure::TimeOfWeek => format!("active at an hour when it usually is not ({})", definition.title),
+    }
+    format!("{} s", tenths(seconds))
+}
+
+fn tenths(number: f64) -> String {
+    let rounded = (number * 10.0).round() / 10.0;
+    if rounded.fract() == 0.0 {
+        format!("{rounded:.0}")
+    } else {
+        format!("{rounded:.1}")
     }
 }
 
@@ -179,4 +277,36 @@ pub fn amount(bytes: f64) -> String {
         value /= 1000.0;
     }
     format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_read_them() {
+        let seconds = |number: f64| length(Duration::from_nanos((number * 1e9) as i64));
+        for (number, text) in [
+            (0.5, "0.5 s"),
+            (45.0, "45 s"),
+            (60.0, "1 min"),
+            (90.0, "1.5 min"),
+            (3600.0, "1 h"),
+            (86_400.0, "24 h"),
+            (200_000.0, "2.3 days"),
+        ] {
+            assert_eq!(seconds(number), text);
+        }
+        assert_eq!(quantity(&Measure::Sum(Field::SourceBytes), 1_234_567.0), "1.2 MB");
+        assert_eq!(quantity(&Measure::Count, 3.25), "3.2");
+        assert_eq!(percent(0.0312), "3.1 %");
+        assert_eq!(hour(23.0), "23:00 and 00:00");
+    }
+
+    #[test]
+    fn a_long_value_is_shortened_between_its_characters() {
+        assert_eq!(shortened("curl/8.5"), "curl/8.5");
+        let long = "ü".repeat(200);
+        assert_eq!(shortened(&long), format!("{}...", "ü".repeat(80)));
+    }
 }

@@ -1,10 +1,10 @@
 //! One definition's text to a checked, compiled definition.
 
-use super::{Compiled, expectation, number, short_hash};
+use super::{Compiled, expectation, number, sentence, short_hash};
 use crate::domain::{Definition, Duration, Field, FieldKind, Level, Measure, Mistake, Place, Tail};
 use crate::engine::select::{Selections, unknown_field};
 
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "title",
     "id",
     "version",
@@ -23,6 +23,7 @@ const KEYS: [&str; 25] = [
     "level",
     "tags",
     "falsepositives",
+    "sentence",
     "fields",
     "references",
     "author",
@@ -93,6 +94,10 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
         let message = format!("sessions do not fit the measure `{}`", measure.word());
         reader.mistakes.push(place.mistake(message));
     }
+    let sentence = match (root.get("sentence"), &entity, &measure) {
+        (Some(place), Some(entity), Some(measure)) => sentence::read(&place, entity, measure, reader.mistakes),
+        _ => None,
+    };
     let level = reader.level();
     let tags = reader.tags();
     let falsepositives = reader.texts("falsepositives");
@@ -138,6 +143,7 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
             tags,
             falsepositives,
             fields,
+            sentence: sentence.unwrap_or_default(),
         },
     })
 }

@@ -6,6 +6,7 @@ mod definition;
 pub mod embedded;
 mod expectation;
 mod number;
+mod sentence;
 
 use super::select::Matcher;
 use crate::domain::{Definition, Document, Field, Mistake, Setting, nearest};

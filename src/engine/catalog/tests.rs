@@ -1,7 +1,9 @@
 //! What is refused in definitions, and how it is told.
 
 use super::*;
-use crate::domain::{BaselineKind, CountPrior, Duration, Event, Level, Measure, Prior, Season, Tail, Timestamp};
+use crate::domain::{
+    BaselineKind, CountPrior, Duration, Event, Level, Measure, Prior, Season, SentencePart, Tail, Timestamp,
+};
 
 const GOOD: &str = "\
 title: Login failures
@@ -34,6 +36,46 @@ fn read(text: &str) -> Result<Catalog, Vec<String>> {
 
 fn one(text: &str) -> Definition {
     read(text).expect("without mistakes").detectors()[0].definition.clone()
+}
+
+#[test]
+fn a_sentence_names_what_was_measured_and_the_entity() {
+    let parts = one(&format!(
+        "{GOOD}sentence: '{{source.ip}} failed {{seen}} logins in {{window}}'\n"
+    ))
+    .sentence;
+    let text = |text: &str| SentencePart::Text(text.to_owned());
+    assert_eq!(
+        parts,
+        [
+            SentencePart::Entity(0),
+            text(" failed "),
+            SentencePart::Seen,
+            text(" logins in "),
+            SentencePart::Window
+        ]
+    );
+    for (sentence, expected) in [
+        (
+            "{sen} logins",
+            "`{sen}` is nothing that this detector knows; did you mean `seen`?",
+        ),
+        ("{value} is new", "`{value}` is nothing that this detector knows"),
+        (
+            "{user.name} failed",
+            "`{user.name}` is nothing that this detector knows",
+        ),
+        ("{seen logins", "a `{` is never closed"),
+        ("", "must be text"),
+    ] {
+        let told = read(&format!("{GOOD}sentence: '{sentence}'\n")).expect_err(sentence);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains(expected), "{told:?}");
+        assert!(
+            told[0].starts_with("detectors/login_failures.yml:22: sentence: "),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]
