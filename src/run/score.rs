@@ -349,7 +349,7 @@ mod tests {
                     .next()
                     .and_then(|score| score.parse().ok())
                     .unwrap_or(0.0)
-                    > 0.3
+                    >= crate::engine::series::TELLING
             })
             .map(|(place, _)| place)
             .collect();
