@@ -1,6 +1,7 @@
 //! The thinking: pure, synchronous and deterministic. No sockets, files, clocks, logging or metrics.
 
 pub mod baseline;
+pub mod calibration;
 pub mod catalog;
 pub mod decoder;
 pub mod feed;

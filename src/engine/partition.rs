@@ -188,7 +188,7 @@ impl Partition {
                     value,
                     amount,
                     hit: visit.hits & (1 << detector_number) != 0,
-                    scale: 1.0,
+                    entity: visit.hash.0,
                     hour_of_week,
                     bar: version.bars[detector_number],
                     version: version.number as u32,
@@ -332,7 +332,16 @@ impl Partition {
                 return false;
             };
             let mut outcome = Outcome::default();
-            let done = watch.settle_first(Moment { now, scale: 1.0 }, plan, belief, votes, &mut outcome);
+            let done = watch.settle_first(
+                Moment {
+                    now,
+                    entity: newborn.hash.0,
+                },
+                plan,
+                belief,
+                votes,
+                &mut outcome,
+            );
             judgements += outcome.judgements;
             take_up(summary, newborn.plan, &outcome);
             for raised in outcome.raised {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
 
 /// Everything that the engine has learned and has open.
 #[derive(Debug, Serialize, Deserialize)]

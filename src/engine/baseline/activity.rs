@@ -1,8 +1,8 @@
 //! Whether a window is active at all: beta-Bernoulli, with forgetting. The first half of every hurdle.
 
-use super::Decay;
 use super::decay::{power, weight_of};
 use super::moments::{Moments, REGIME_WINDOWS};
+use super::{Decay, Scale};
 use serde::{Deserialize, Serialize};
 
 /// Windows seen, forgotten; how many of them were active is the weight of the moments of active windows.
@@ -73,9 +73,9 @@ impl Activity {
         self.windows = self.windows.max(active.weight);
     }
 
-    /// The probability of an active window; `scale` multiplies its odds.
-    pub(super) fn share(&self, active: &Moments, prior: &ActivityPrior, scale: f64) -> f64 {
-        let yes = (prior.weight * prior.share + f64::from(active.weight)) * scale;
+    /// The probability of an active window.
+    pub(super) fn share(&self, active: &Moments, prior: &ActivityPrior, scale: Scale) -> f64 {
+        let yes = (prior.weight * prior.share + f64::from(active.weight)) * scale.odds;
         let no = prior.weight * (1.0 - prior.share) + f64::from(self.windows - active.weight).max(0.0);
         (yes / (yes + no)).clamp(1e-12, 1.0 - 1e-12)
     }

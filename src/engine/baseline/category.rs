@@ -16,7 +16,7 @@ use super::decay::power;
 use super::judgement::Judgement;
 use super::lost::Lost;
 use super::strength::{DEFINITION_ENTITIES, StrengthPrior, StrengthSummary};
-use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Summary, Tail};
+use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Scale, Summary, Tail};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -302,7 +302,7 @@ impl Baseline for Category {
     }
 
     /// `seen` is the value's hash. There is one tail: the unlikely.
-    fn judge(&self, prior: &CategoryPrior, _scale: f64, seen: u64, _tail: Tail) -> Judgement {
+    fn judge(&self, prior: &CategoryPrior, _scale: Scale, seen: u64, _tail: Tail) -> Judgement {
         let discount = self.discount(prior);
         let sum = self.weight();
         let strength = prior.strength.strength(f64::from(self.news), sum);
@@ -341,7 +341,7 @@ impl Baseline for Category {
     }
 
     /// Takes one value of a window into the memory; does not forget (see [`Baseline`]).
-    fn learn(&mut self, _prior: &CategoryPrior, _scale: f64, seen: u64, _decay: &Decay) -> Learned {
+    fn learn(&mut self, _prior: &CategoryPrior, _scale: Scale, seen: u64, _decay: &Decay) -> Learned {
         let print = print(seen);
         if let Some(kept) = self.values.iter_mut().find(|kept| kept.print == print) {
             kept.weight += 1.0;
@@ -359,13 +359,17 @@ impl Baseline for Category {
         if full { Learned::Bounded } else { Learned::Usual }
     }
 
+    fn windows(&self) -> f64 {
+        self.weight()
+    }
+
     /// A category has no order.
-    fn surprising_from(&self, _prior: &CategoryPrior, _scale: f64) -> f64 {
+    fn surprising_from(&self, _prior: &CategoryPrior, _scale: Scale) -> f64 {
         0.0
     }
 
     /// The number of values that the entity is expected to have, and how many observations stand behind it.
-    fn expected(&self, prior: &CategoryPrior, _scale: f64) -> Expected {
+    fn expected(&self, prior: &CategoryPrior, _scale: Scale) -> Expected {
         let values = self.values.len() as f64;
         let weight = self.weight();
         let strength = prior.strength.strength(f64::from(self.news), weight);
@@ -384,7 +388,7 @@ impl Baseline for Category {
     fn normal_if(
         &self,
         _prior: &CategoryPrior,
-        _scale: f64,
+        _scale: Scale,
         _seen: u64,
         _tail: Tail,
         _surprise_max: f64,
@@ -456,7 +460,7 @@ mod tests {
     }
 
     fn surprise(category: &Category, prior: &CategoryPrior, value: u64) -> f64 {
-        category.judge(prior, 1.0, hash(value), Tail::Upper).surprise()
+        category.judge(prior, Scale::ONE, hash(value), Tail::Upper).surprise()
     }
 
     fn hash(value: u64) -> u64 {
@@ -468,7 +472,7 @@ mod tests {
         let mut category = Category::default();
         for value in values {
             category.age(5, &decay());
-            category.learn(prior, 1.0, hash(value), &decay());
+            category.learn(prior, Scale::ONE, hash(value), &decay());
         }
         category
     }
@@ -503,7 +507,7 @@ mod tests {
         let once = summary.clone();
         category.tell(&mut summary);
         assert_eq!(summary, once);
-        category.learn(&prior, 1.0, hash(3), &decay());
+        category.learn(&prior, Scale::ONE, hash(3), &decay());
         category.tell(&mut summary);
         assert_eq!(
             (summary.entities, summary.cells.iter().sum::<u32>()),
@@ -523,7 +527,7 @@ mod tests {
         let mut category = Category::default();
         for _ in 0..3000 {
             let value = (random.uniform() * random.uniform() * 120.0) as u64;
-            category.learn(&prior, 1.0, hash(value), &decay());
+            category.learn(&prior, Scale::ONE, hash(value), &decay());
         }
         assert_eq!(category.values(), Category::VALUES_MAX);
         let unsure = (0..120).filter(|value| category.novelty(hash(*value)) == Novelty::Unsure);

@@ -12,7 +12,7 @@
 //! A state is 24 bytes and 4 a gap.
 
 use super::judgement::Judgement;
-use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Summary, Tail};
+use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Scale, Summary, Tail};
 use serde::{Deserialize, Serialize};
 
 /// The gaps between contacts of a pair.
@@ -242,7 +242,7 @@ impl Baseline for Interval {
     fn age(&mut self, _windows: u64, _decay: &Decay) {}
 
     /// There is one tail: the regular.
-    fn judge(&self, prior: &IntervalPrior, _scale: f64, seen: Contact, _tail: Tail) -> Judgement {
+    fn judge(&self, prior: &IntervalPrior, _scale: Scale, seen: Contact, _tail: Tail) -> Judgement {
         let (gaps, rhythm) = self.rhythm_with(Some(seen.gap_seconds as f32));
         if gaps < GAPS_MIN || rhythm.median.is_nan() || rhythm.median < prior.period_seconds_min {
             return Judgement::CERTAIN;
@@ -258,7 +258,7 @@ impl Baseline for Interval {
         }
     }
 
-    fn learn(&mut self, _prior: &IntervalPrior, _scale: f64, seen: Contact, _decay: &Decay) -> Learned {
+    fn learn(&mut self, _prior: &IntervalPrior, _scale: Scale, seen: Contact, _decay: &Decay) -> Learned {
         let gap = seen.gap_seconds.clamp(0.0, 1e9) as f32;
         if self.gaps.len() < GAPS_MAX {
             if self.gaps.len() == self.gaps.capacity() {
@@ -273,13 +273,17 @@ impl Baseline for Interval {
         Learned::Usual
     }
 
+    fn windows(&self) -> f64 {
+        self.gaps.len() as f64
+    }
+
     /// A rhythm is not a number that grows.
-    fn surprising_from(&self, _prior: &IntervalPrior, _scale: f64) -> f64 {
+    fn surprising_from(&self, _prior: &IntervalPrior, _scale: Scale) -> f64 {
         0.0
     }
 
     /// The gap that is expected next, in seconds.
-    fn expected(&self, _prior: &IntervalPrior, _scale: f64) -> Expected {
+    fn expected(&self, _prior: &IntervalPrior, _scale: Scale) -> Expected {
         let (gaps, rhythm) = self.rhythm_with(None);
         let mut sorted = self.gaps.clone();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -304,7 +308,7 @@ impl Baseline for Interval {
     fn normal_if(
         &self,
         _prior: &IntervalPrior,
-        _scale: f64,
+        _scale: Scale,
         _seen: Contact,
         _tail: Tail,
         _surprise_max: f64,

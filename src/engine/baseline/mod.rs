@@ -21,6 +21,8 @@ mod magnitude;
 mod moments;
 #[cfg(test)]
 mod proof;
+#[cfg(test)]
+pub(super) use proof::Random;
 mod ratio;
 mod season;
 mod solve;
@@ -36,7 +38,7 @@ pub use judgement::{Expected, Judgement, Learned, Memory, NormalIf, Tail, surpri
 pub use magnitude::{Magnitude, MagnitudePrior, MagnitudeSummary};
 pub use ratio::{Attempts, Ratio, RatioPrior, RatioSummary};
 
-pub use season::{Season, SeasonSummary};
+pub use season::{Scale, Season, SeasonSummary, SeasonVote};
 pub use time_of_week::{HOURS, TimeOfWeek, TimeOfWeekPrior, TimeOfWeekSummary};
 
 use serde::Serialize;
@@ -64,24 +66,44 @@ pub trait Baseline: Clone + Default + Serialize + DeserializeOwned {
     /// Accounts for `windows` in which nothing was seen, in closed form.
     fn age(&mut self, windows: u64, decay: &Decay);
 
-    /// How strange `seen` is. `scale` is the season's multiplier of this hour, 1.0 without a season.
-    fn judge(&self, prior: &Self::Prior, scale: f64, seen: Self::Seen, tail: Tail) -> Judgement;
+    /// How strange `seen` is. `scale` is what the season multiplies at the window's hour.
+    fn judge(&self, prior: &Self::Prior, scale: Scale, seen: Self::Seen, tail: Tail) -> Judgement;
 
     /// Takes `seen` into the memory, after it was judged.
-    fn learn(&mut self, prior: &Self::Prior, scale: f64, seen: Self::Seen, decay: &Decay) -> Learned;
+    fn learn(&mut self, prior: &Self::Prior, scale: Scale, seen: Self::Seen, decay: &Decay) -> Learned;
+
+    /// The logarithm of the probability that a window has anything in it; 0 where empty windows are not predicted.
+    /// Judging is of all windows, so `ln_p` less this is how strange an active window is among active ones.
+    fn ln_active(&self, _prior: &Self::Prior, _scale: Scale) -> f64 {
+        0.0
+    }
+
+    /// The logarithm of the probability that a window is empty.
+    fn ln_quiet(&self, _prior: &Self::Prior, _scale: Scale) -> f64 {
+        f64::NEG_INFINITY
+    }
+
+    /// How many windows the entity has been seen for, after forgetting.
+    fn windows(&self) -> f64;
+
+    /// What the window shows about its hour of the week: the entity's own share of active windows, and how much there
+    /// was over what usually is in an active one (nothing for an empty window). `None` where there is no season.
+    fn season_vote(&self, _prior: &Self::Prior, _seen: Self::Seen) -> Option<(f64, Option<f64>)> {
+        None
+    }
 
     /// A number below which an upper tail is certainly less surprising than 2, from + - x / and square root alone, so
     /// that the hot path need not judge.
-    fn surprising_from(&self, prior: &Self::Prior, scale: f64) -> f64;
+    fn surprising_from(&self, prior: &Self::Prior, scale: Scale) -> f64;
 
     /// What people read: interval, mean, variance, and how much evidence stands behind them. Dearer than judging.
-    fn expected(&self, prior: &Self::Prior, scale: f64) -> Expected;
+    fn expected(&self, prior: &Self::Prior, scale: Scale) -> Expected;
 
     /// The smallest change of `seen` that would have been less surprising than `surprise_max`.
     fn normal_if(
         &self,
         prior: &Self::Prior,
-        scale: f64,
+        scale: Scale,
         seen: Self::Seen,
         tail: Tail,
         surprise_max: f64,

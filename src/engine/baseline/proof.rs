@@ -5,15 +5,15 @@ use super::*;
 use crate::domain::Duration;
 
 /// A small seeded generator (xorshift64*), good enough for Kolmogorov and Smirnov.
-pub(super) struct Random(u64);
+pub(in crate::engine) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::engine) fn new(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// In [0, 1).
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(in crate::engine) fn uniform(&mut self) -> f64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -97,11 +97,11 @@ fn count_ps(seed: u64, windows: usize, mut draw: impl FnMut(&mut Random) -> u64)
         if window >= 2000 {
             ps.push(
                 count
-                    .judge_slow(&prior, 1.0, seen, Tail::Upper)
+                    .judge_slow(&prior, Scale::ONE, seen, Tail::Upper)
                     .randomised(random.uniform()),
             );
         }
-        count.learn(&prior, 1.0, seen, &decay);
+        count.learn(&prior, Scale::ONE, seen, &decay);
     }
     ps
 }

@@ -9,7 +9,7 @@
 use super::decay::power;
 use super::judgement::{Tails, largest_usual, strangest};
 use super::tail::beta_binomial;
-use super::{Baseline, Decay, Expected, Judgement, Learned, Memory, NormalIf, Summary, Tail};
+use super::{Baseline, Decay, Expected, Judgement, Learned, Memory, NormalIf, Scale, Summary, Tail};
 use serde::{Deserialize, Serialize};
 
 /// The attempts of a window.
@@ -172,7 +172,7 @@ impl Baseline for Ratio {
         self.fast_failed *= fast;
     }
 
-    fn judge(&self, prior: &RatioPrior, _scale: f64, seen: Attempts, tail: Tail) -> Judgement {
+    fn judge(&self, prior: &RatioPrior, _scale: Scale, seen: Attempts, tail: Tail) -> Judgement {
         if seen.total == 0 {
             return Judgement::CERTAIN;
         }
@@ -187,7 +187,7 @@ impl Baseline for Ratio {
         strangest(slow, fast)
     }
 
-    fn learn(&mut self, prior: &RatioPrior, _scale: f64, seen: Attempts, decay: &Decay) -> Learned {
+    fn learn(&mut self, prior: &RatioPrior, _scale: Scale, seen: Attempts, decay: &Decay) -> Learned {
         let law = self.slow_law(prior);
         let own_correlation = self.correlation(prior);
         self.age(1, decay);
@@ -243,8 +243,12 @@ impl Baseline for Ratio {
         }
     }
 
+    fn windows(&self) -> f64 {
+        self.weight.into()
+    }
+
     /// The share below which the upper tail can't be surprising: the smaller mean of the memories.
-    fn surprising_from(&self, prior: &RatioPrior, _scale: f64) -> f64 {
+    fn surprising_from(&self, prior: &RatioPrior, _scale: Scale) -> f64 {
         let slow = self.slow_law(prior);
         let mean = if self.has_fast() {
             slow.mean.min(self.fast_law(prior).mean)
@@ -254,7 +258,7 @@ impl Baseline for Ratio {
         if mean > 0.1 { mean } else { 0.0 }
     }
 
-    fn expected(&self, prior: &RatioPrior, _scale: f64) -> Expected {
+    fn expected(&self, prior: &RatioPrior, _scale: Scale) -> Expected {
         let law = self.slow_law(prior);
         let precision = 1.0 / law.correlation - 1.0;
         let (alpha, beta) = (law.mean * precision, (1.0 - law.mean) * precision);
@@ -286,7 +290,7 @@ impl Baseline for Ratio {
     fn normal_if(
         &self,
         prior: &RatioPrior,
-        scale: f64,
+        scale: Scale,
         seen: Attempts,
         tail: Tail,
         surprise_max: f64,

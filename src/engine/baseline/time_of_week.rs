@@ -12,7 +12,7 @@
 
 use super::decay::power;
 use super::strength::{StrengthPrior, StrengthSummary};
-use super::{Baseline, Decay, Expected, Judgement, Learned, Memory, NormalIf, Summary, Tail};
+use super::{Baseline, Decay, Expected, Judgement, Learned, Memory, NormalIf, Scale, Summary, Tail};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -170,7 +170,7 @@ impl Baseline for TimeOfWeek {
     }
 
     /// `seen` is the hour of the week, 0 to 167. There is one tail: the unlikely.
-    fn judge(&self, prior: &TimeOfWeekPrior, _scale: f64, seen: u8, _tail: Tail) -> Judgement {
+    fn judge(&self, prior: &TimeOfWeekPrior, _scale: Scale, seen: u8, _tail: Tail) -> Judgement {
         let masses = self.masses(prior);
         let at = masses.get(usize::from(seen)).copied().unwrap_or(0.0);
         // Hours of equal mass differ in their last bits.
@@ -194,7 +194,7 @@ impl Baseline for TimeOfWeek {
         }
     }
 
-    fn learn(&mut self, prior: &TimeOfWeekPrior, _scale: f64, seen: u8, _decay: &Decay) -> Learned {
+    fn learn(&mut self, prior: &TimeOfWeekPrior, _scale: Scale, seen: u8, _decay: &Decay) -> Learned {
         let hour = usize::from(seen) % HOURS;
         if self.bins.is_empty() {
             self.bins = vec![0; HOURS];
@@ -216,13 +216,17 @@ impl Baseline for TimeOfWeek {
         Learned::Usual
     }
 
+    fn windows(&self) -> f64 {
+        self.weight()
+    }
+
     /// An hour has no order.
-    fn surprising_from(&self, _prior: &TimeOfWeekPrior, _scale: f64) -> f64 {
+    fn surprising_from(&self, _prior: &TimeOfWeekPrior, _scale: Scale) -> f64 {
         0.0
     }
 
     /// The likeliest hour, and the shortest run of hours of the day around it that holds 90 % of the mass.
-    fn expected(&self, prior: &TimeOfWeekPrior, _scale: f64) -> Expected {
+    fn expected(&self, prior: &TimeOfWeekPrior, _scale: Scale) -> Expected {
         let masses = self.masses(prior);
         let mut hours = [0.0; 24];
         for (hour, mass) in masses.iter().enumerate() {
@@ -260,7 +264,7 @@ impl Baseline for TimeOfWeek {
     fn normal_if(
         &self,
         _prior: &TimeOfWeekPrior,
-        _scale: f64,
+        _scale: Scale,
         _seen: u8,
         _tail: Tail,
         _surprise_max: f64,
@@ -333,7 +337,7 @@ mod tests {
         for day in (0..days).filter(|day| day % 7 < 5) {
             for _ in 0..4 {
                 let hour = (day % 7) * 24 + 8 + (random.uniform() * 9.0) as usize;
-                hours.learn(prior, 1.0, hour as u8, &decay());
+                hours.learn(prior, Scale::ONE, hour as u8, &decay());
             }
             hours.age(24, &decay());
         }
@@ -341,7 +345,7 @@ mod tests {
     }
 
     fn surprise(hours: &TimeOfWeek, prior: &TimeOfWeekPrior, hour: u8) -> f64 {
-        hours.judge(prior, 1.0, hour, Tail::Upper).surprise()
+        hours.judge(prior, Scale::ONE, hour, Tail::Upper).surprise()
     }
 
     #[test]
@@ -365,7 +369,7 @@ mod tests {
         let prior = TimeOfWeekPrior::new(4.0);
         let (mut random, mut hours) = (Random::new(3), TimeOfWeek::default());
         for _ in 0..60 {
-            hours.learn(&prior, 1.0, (random.uniform() * 168.0) as u8, &decay());
+            hours.learn(&prior, Scale::ONE, (random.uniform() * 168.0) as u8, &decay());
             hours.age(4, &decay());
         }
         let strange = (0..168).filter(|hour| surprise(&hours, &prior, *hour) >= 2.0);

@@ -1,11 +1,12 @@
 //! A watch of any kind, behind one face.
 
 use super::{
-    CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Outcome, Plan, Raised, RatioWatch, Sight,
+    Ballot, CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Outcome, Peers, Plan, Raised, RatioWatch,
+    Sight,
 };
 use crate::domain::Timestamp;
 use crate::engine::baseline::{Baseline, Count, Magnitude};
-use crate::engine::population::{Belief, Votes};
+use crate::engine::population::{Belief, Prior, PriorVotes, Votes};
 use crate::engine::program::Watched;
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +36,13 @@ impl Watch {
             Watched::Value(_) => Kept::Greatest,
             _ => Kept::Number,
         };
-        match belief {
-            Belief::Count(_) => Watch::Count(Box::new(Growing::new(kept, plan, time))),
-            Belief::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
-            Belief::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
-            Belief::Magnitude(_) => Watch::Magnitude(Box::new(Growing::new(kept, plan, time))),
-            Belief::TimeOfWeek(_) => Watch::Hours(Box::new(HoursWatch::new(plan, time))),
-            Belief::Interval(..) => Watch::Interval(Box::new(IntervalWatch::new(plan, time))),
+        match &belief.prior {
+            Prior::Count(_) => Watch::Count(Box::new(Growing::new(kept, plan, time))),
+            Prior::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
+            Prior::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
+            Prior::Magnitude(_) => Watch::Magnitude(Box::new(Growing::new(kept, plan, time))),
+            Prior::TimeOfWeek(_) => Watch::Hours(Box::new(HoursWatch::new(plan, time))),
+            Prior::Interval(..) => Watch::Interval(Box::new(IntervalWatch::new(plan, time))),
         }
     }
 
@@ -54,18 +55,33 @@ impl Watch {
         votes: &mut Votes,
         outcome: &mut Outcome,
     ) {
-        match (&mut *self, belief) {
-            (Watch::Count(watch), Belief::Count(prior)) => watch.observe(sight, plan, prior, outcome),
-            (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.observe(sight, plan, prior, outcome),
-            (Watch::Category(watch), Belief::Category(prior)) => watch.observe(sight, plan, prior, outcome),
-            (Watch::Magnitude(watch), Belief::Magnitude(prior)) => watch.observe(sight, plan, prior, outcome),
-            (Watch::Hours(watch), Belief::TimeOfWeek(prior)) => watch.observe(sight, plan, prior, outcome),
-            (Watch::Interval(watch), Belief::Interval(prior, common)) => {
-                watch.observe(sight, plan, prior, common, outcome);
+        let about = About(belief);
+        let ballot = &mut Ballot {
+            calibration: &mut votes.calibration,
+            season: &mut votes.season,
+        };
+        match (&mut *self, &belief.prior) {
+            (Watch::Count(watch), Prior::Count(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
+            (Watch::Ratio(watch), Prior::Ratio(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
+            (Watch::Category(watch), Prior::Category(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
+            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
+            (Watch::Hours(watch), Prior::TimeOfWeek(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
+            (Watch::Interval(watch), Prior::Interval(prior, common)) => {
+                watch.observe(sight, plan, &about.peers(&**prior), common, ballot, outcome);
             }
             _ => {}
         }
-        self.vote(votes, outcome);
+        self.vote(&mut votes.prior, outcome);
     }
 
     /// Closes a first window that is over, so that an entity that never comes back has its say in what is usual. Gives
@@ -78,22 +94,39 @@ impl Watch {
         votes: &mut Votes,
         outcome: &mut Outcome,
     ) -> bool {
-        let done = match (&mut *self, belief) {
-            (Watch::Count(watch), Belief::Count(prior)) => watch.settle_first(moment, plan, prior, outcome),
-            (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.settle_first(moment, plan, prior, outcome),
-            (Watch::Category(watch), Belief::Category(prior)) => watch.settle_first(moment, plan, prior, outcome),
-            (Watch::Magnitude(watch), Belief::Magnitude(prior)) => watch.settle_first(moment, plan, prior, outcome),
+        let about = About(belief);
+        let ballot = &mut Ballot {
+            calibration: &mut votes.calibration,
+            season: &mut votes.season,
+        };
+        let done = match (&mut *self, &belief.prior) {
+            (Watch::Count(watch), Prior::Count(prior)) => {
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
+            }
+            (Watch::Ratio(watch), Prior::Ratio(prior)) => {
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
+            }
+            (Watch::Category(watch), Prior::Category(prior)) => {
+                watch.settle_first(moment, plan, prior, ballot, outcome)
+            }
+            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
+            }
             _ => true,
         };
-        self.vote(votes, outcome);
+        self.vote(&mut votes.prior, outcome);
         done
     }
 
     /// When the entity's silence will have climbed its first rung; answers once a window.
     pub fn silence_due(&mut self, plan: &Plan, belief: &Belief) -> Option<Timestamp> {
-        match (self, belief) {
-            (Watch::Count(watch), Belief::Count(prior)) if plan.absence => watch.silence_due(plan, prior, 1.0),
-            (Watch::Magnitude(watch), Belief::Magnitude(prior)) if plan.absence => watch.silence_due(plan, prior, 1.0),
+        if !plan.absence {
+            return None;
+        }
+        let about = About(belief);
+        match (self, &belief.prior) {
+            (Watch::Count(watch), Prior::Count(prior)) => watch.silence_due(plan, &about.peers(prior)),
+            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => watch.silence_due(plan, &about.peers(prior)),
             _ => None,
         }
     }
@@ -106,16 +139,17 @@ impl Watch {
         belief: &Belief,
         bar: f64,
     ) -> Option<(Raised, Option<Timestamp>)> {
-        match (self, belief) {
-            (Watch::Count(watch), Belief::Count(prior)) => {
-                let raised = watch.fall_silent(now, plan, prior, 1.0, bar)?;
-                let again = watch.silence_due_again(plan, prior, 1.0).filter(|at| *at > now);
-                Some((raised, again))
+        let about = About(belief);
+        match (self, &belief.prior) {
+            (Watch::Count(watch), Prior::Count(prior)) => {
+                let raised = watch.fall_silent(now, plan, &about.peers(prior), bar)?;
+                let again = watch.silence_due_again(plan, &about.peers(prior));
+                Some((raised, again.filter(|at| *at > now)))
             }
-            (Watch::Magnitude(watch), Belief::Magnitude(prior)) => {
-                let raised = watch.fall_silent(now, plan, prior, 1.0, bar)?;
-                let again = watch.silence_due_again(plan, prior, 1.0).filter(|at| *at > now);
-                Some((raised, again))
+            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
+                let raised = watch.fall_silent(now, plan, &about.peers(prior), bar)?;
+                let again = watch.silence_due_again(plan, &about.peers(prior));
+                Some((raised, again.filter(|at| *at > now)))
             }
             _ => None,
         }
@@ -123,24 +157,37 @@ impl Watch {
 
     /// A moment that the watch wanted to be woken at: its window has ended.
     pub fn wake(&mut self, now: Timestamp, plan: &Plan, belief: &Belief, bar: f64) -> Option<Raised> {
-        match (self, belief) {
-            (Watch::Ratio(watch), Belief::Ratio(prior)) => watch.wake(now, plan, prior, bar),
+        match (self, &belief.prior) {
+            (Watch::Ratio(watch), Prior::Ratio(prior)) => watch.wake(now, plan, &About(belief).peers(prior), bar),
             _ => None,
         }
     }
 
-    fn vote(&mut self, votes: &mut Votes, outcome: &Outcome) {
+    fn vote(&mut self, votes: &mut PriorVotes, outcome: &Outcome) {
         if !outcome.vote {
             return;
         }
         match (self, votes) {
-            (Watch::Count(watch), Votes::Count(votes)) => watch.baseline().vote(votes),
-            (Watch::Ratio(watch), Votes::Ratio(votes)) => watch.baseline().vote(votes),
-            (Watch::Category(watch), Votes::Category(votes)) => watch.vote(votes),
-            (Watch::Magnitude(watch), Votes::Magnitude(votes)) => watch.baseline().vote(votes),
-            (Watch::Hours(watch), Votes::TimeOfWeek(votes)) => watch.baseline().vote(votes),
-            (Watch::Interval(watch), Votes::Interval(votes, seen)) => watch.vote(votes, seen),
+            (Watch::Count(watch), PriorVotes::Count(votes)) => watch.baseline().vote(votes),
+            (Watch::Ratio(watch), PriorVotes::Ratio(votes)) => watch.baseline().vote(votes),
+            (Watch::Category(watch), PriorVotes::Category(votes)) => watch.vote(votes),
+            (Watch::Magnitude(watch), PriorVotes::Magnitude(votes)) => watch.baseline().vote(votes),
+            (Watch::Hours(watch), PriorVotes::TimeOfWeek(votes)) => watch.baseline().vote(votes),
+            (Watch::Interval(watch), PriorVotes::Interval(votes, seen)) => watch.vote(votes, seen),
             _ => {}
+        }
+    }
+}
+
+/// What is believed, for the kind of watch that its prior is for.
+struct About<'a>(&'a Belief);
+
+impl<'a> About<'a> {
+    fn peers<P>(&self, prior: &'a P) -> Peers<'a, P> {
+        Peers {
+            prior,
+            calibrations: &self.0.calibrations,
+            season: &self.0.season,
         }
     }
 }

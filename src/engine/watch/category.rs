@@ -1,9 +1,10 @@
 //! Which values an entity has: ports, processes, paths, networks. Each different value of a window is judged once, as
 //! soon as it has been seen often enough, against what was known before the window.
 
-use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
+use super::{Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_of, told};
 use crate::domain::{NormalIf, Timestamp};
-use crate::engine::baseline::{Baseline, Category, CategoryPrior, CategorySummary};
+use crate::engine::baseline::{Baseline, Category, CategoryPrior, CategorySummary, Judgement, Memory, Scale};
+use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
 use crate::engine::population::{epoch_of, span_of};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,11 @@ pub struct CategoryWatch {
     notes: Notes,
     slot: i32,
     voted: i32,
+    /// The epoch of the last vote on calibration.
+    drawn: i32,
+    /// Values judged in the open window, and the vote of the one of them that a hash has chosen so far.
+    judged: u16,
+    chosen: Option<(f32, bool, bool)>,
 }
 
 impl CategoryWatch {
@@ -30,6 +36,9 @@ impl CategoryWatch {
             notes: Notes::default(),
             slot: plan.slot(time),
             voted: i32::MIN,
+            drawn: i32::MIN,
+            judged: 0,
+            chosen: None,
         }
     }
 
@@ -40,17 +49,25 @@ impl CategoryWatch {
     }
 
     /// Takes an event in.
-    pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &CategoryPrior, outcome: &mut Outcome) {
+    pub fn observe(
+        &mut self,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        peers: &Peers<'_, CategoryPrior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) {
+        let prior = peers.prior;
         let slot = plan.slot(sight.event.time());
         if slot > self.slot {
-            self.roll(slot, prior, plan);
+            self.roll(slot, sight.moment(), prior, plan, ballot);
         }
         let Some(times) = self.count(sight.value) else { return };
         if f64::from(times) != plan.at_least.max(1.0).ceil() {
             return;
         }
         outcome.judgements += 1;
-        let judgement = self.baseline.judge(prior, 1.0, sight.value, plan.tail);
+        let judgement = self.baseline.judge(prior, Scale::ONE, sight.value, plan.tail);
         let epoch = epoch_of(sight.now) as i32;
         if epoch != self.voted {
             if span_of(epoch.into()) != span_of(self.voted.into()) {
@@ -59,7 +76,9 @@ impl CategoryWatch {
             self.voted = epoch;
             outcome.vote = true;
         }
-        let surprise = surprise(&judgement, plan);
+        let newcomer = judgement.memory == Memory::Prior;
+        let surprise = told(judgement.ln_p, peers.calibrations.of_entity(newcomer), plan);
+        self.choose(&judgement, newcomer, surprise, sight, plan);
         let rung = rung_of(surprise);
         if rung > 0 {
             self.notes.clear();
@@ -70,7 +89,7 @@ impl CategoryWatch {
                 surprise,
                 rung,
                 seen: f64::from(times),
-                expected: expected(&self.baseline.expected(prior, 1.0), f64::from(times)),
+                expected: expected(&self.baseline.expected(prior, Scale::ONE), f64::from(times)),
                 normal_if: if plan.at_least > 1.0 {
                     NormalIf::AtMost(plan.at_least - 1.0)
                 } else {
@@ -86,7 +105,14 @@ impl CategoryWatch {
 
     /// Closes a first window that is over, so that an entity that never comes back has its say in what is usual. Gives
     /// whether nothing is left to do.
-    pub fn settle_first(&mut self, moment: Moment, plan: &Plan, prior: &CategoryPrior, outcome: &mut Outcome) -> bool {
+    pub fn settle_first(
+        &mut self,
+        moment: Moment,
+        plan: &Plan,
+        prior: &CategoryPrior,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) -> bool {
         if moment.now < plan.close(self.slot) {
             return false;
         }
@@ -94,10 +120,27 @@ impl CategoryWatch {
             let open = plan
                 .slot(moment.now.minus(plan.lateness))
                 .max(self.slot.saturating_add(1));
-            self.roll(open, prior, plan);
+            self.roll(open, moment, prior, plan, ballot);
             outcome.vote = true;
         }
         true
+    }
+
+    /// Of the values that are judged in a window one votes on calibration, each as likely as another.
+    fn choose(&mut self, judgement: &Judgement, newcomer: bool, surprise: f64, sight: &Sight<'_>, plan: &Plan) {
+        self.judged = self.judged.saturating_add(1);
+        let chance = plan.uniform(sight.entity ^ sight.value, self.slot);
+        if chance * f64::from(self.judged) < 1.0 {
+            let uniform = plan.uniform(sight.entity, self.slot);
+            let vote = CalibrationVote::new(
+                judgement,
+                sight.entity,
+                newcomer,
+                surprise >= INCIDENT_SURPRISE,
+                uniform,
+            );
+            self.chosen = Some((vote.raw as f32, newcomer, vote.incident));
+        }
     }
 
     /// How often the value has been seen in the open window; nothing when the window has too many values.
@@ -117,12 +160,23 @@ impl CategoryWatch {
     }
 
     /// Learns the values of the window that is over, and forgets for as long as has passed.
-    fn roll(&mut self, slot: i32, prior: &CategoryPrior, plan: &Plan) {
+    fn roll(&mut self, slot: i32, moment: Moment, prior: &CategoryPrior, plan: &Plan, ballot: &mut Ballot<'_>) {
+        if let Some((raw, newcomer, incident)) = self.chosen.take()
+            && (newcomer || draws(&mut self.drawn, moment.entity, self.slot, plan))
+        {
+            ballot.calibration.vote(CalibrationVote {
+                entity: moment.entity,
+                newcomer,
+                raw: raw.into(),
+                incident,
+            });
+        }
+        self.judged = 0;
         if let Ok(windows @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot)) {
             self.baseline.age(windows, &plan.decay);
         }
         for (value, _) in self.open.drain(..) {
-            self.baseline.learn(prior, 1.0, value, &plan.decay);
+            self.baseline.learn(prior, Scale::ONE, value, &plan.decay);
         }
         self.open.shrink_to(4);
         self.slot = slot;

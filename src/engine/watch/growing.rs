@@ -1,11 +1,15 @@
 //! Measures that can only grow within a window: counts, sums, distinct values, a field's greatest value. They are judged when the window closes
 //! and, on the ladder of surprise, while it is still open.
 
-use super::{Moment, Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, surprise};
+use super::{
+    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_begin, rung_of,
+};
 use crate::domain::{Duration, MemoryName, NormalIf, Timestamp};
-use crate::engine::baseline::{self, Baseline, Learned};
+use crate::engine::baseline::{self, Baseline, Judgement, Learned, Scale, SeasonVote, surprise_of};
+use crate::engine::calibration::{Calibration, CalibrationVote, INCIDENT_SURPRISE};
 use crate::engine::measure::Distinct;
 use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_10;
 
 /// A number that a baseline judges, out of what was measured.
 pub trait Amount: Copy {
@@ -25,10 +29,11 @@ impl Amount for f64 {
     }
 }
 
-/// Windows that a silent entity is followed for, and rungs that its silence may climb.
-const SILENT_WINDOWS_MAX: f64 = 100_000.0;
-/// An entity is expected to speak only after so many windows of history.
-const SILENCE_HISTORY_MIN: f64 = 12.0;
+/// The hour of a window in which nothing has been seen yet.
+const HOUR_UNKNOWN: u8 = u8::MAX;
+/// An entity's mean is known well enough to tell hours apart after so many days.
+const SEASON_DAYS_MIN: f64 = 1.0;
+const HOURS: i64 = 168;
 
 /// What was measured in an open window.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -92,7 +97,7 @@ pub enum Kept {
 
 /// From this surprise on, what goes on is judged by what was known before it began: by lasting, it does not become
 /// usual before [`STRETCH_MAX`] has passed. Below, an entity that is still little known may just be learned.
-const STRANGE: f64 = 4.0;
+const STRANGE: f64 = INCIDENT_SURPRISE;
 /// Strange windows this far apart, or a window if that is longer, belong to one stretch.
 const STRETCH_GAP: Duration = Duration::from_seconds(3600);
 /// After so long, or so many windows if that is longer, a stretch is what the entity is like now.
@@ -103,6 +108,7 @@ const STRETCH_WINDOWS_MAX: i64 = 6;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Closing {
     slot: i32,
+    hour: u8,
     total: Total,
 }
 
@@ -135,24 +141,28 @@ struct Aside<B> {
 /// The state of a growing measure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Growing<B> {
-    baseline: B,
+    pub(super) baseline: B,
     total: Total,
     aside: Option<Box<Aside<B>>>,
-    notes: Notes,
+    pub(super) notes: Notes,
     /// From this total on the next rung is reached; valid for the population `version`.
     next: f64,
     version: u32,
-    slot: i32,
+    pub(super) slot: i32,
     /// The epoch of the last vote.
     voted: i32,
+    /// The epoch of the last vote on calibration.
+    drawn: i32,
     rung: u16,
-    silence_rung: u16,
+    pub(super) silence_rung: u16,
     late: u16,
     /// Whether no window has closed yet. The entity is there because it was seen, so its first window is judged given
     /// that it is not empty.
     first: bool,
     /// Whether the open window has already asked to be woken for silence.
-    listening: bool,
+    pub(super) listening: bool,
+    /// The hour of the week in which the open window began to be seen.
+    pub(super) hour: u8,
     /// Whether `next` is the exact beginning of a rung and not just a bound below it.
     exact: bool,
 }
@@ -172,6 +182,8 @@ where
             version: u32::MAX,
             slot: plan.slot(time),
             voted: i32::MIN,
+            drawn: i32::MIN,
+            hour: HOUR_UNKNOWN,
             rung: 0,
             silence_rung: 0,
             first: true,
@@ -187,15 +199,22 @@ where
     }
 
     /// Takes an event in.
-    pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+    pub fn observe(
+        &mut self,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) {
         let now_slot = plan.slot(sight.event.time().max(self.begin_of_open(plan)));
         if now_slot > self.slot {
-            self.roll(now_slot, sight.moment(), plan, prior, outcome);
+            self.roll(now_slot, sight.moment(), plan, peers, ballot, outcome);
         }
         if let Some(closing) = self.closing()
             && sight.now >= plan.close(closing.slot)
         {
-            self.settle(sight.moment(), plan, prior, outcome);
+            self.settle(sight.moment(), plan, peers, ballot, outcome);
         }
         let own_slot = plan.slot(sight.event.time());
         let mut late = false;
@@ -208,6 +227,9 @@ where
             late = true;
             self.late = self.late.saturating_add(1);
         }
+        if self.hour == HOUR_UNKNOWN {
+            self.hour = sight.hour_of_week;
+        }
         self.total.add(sight);
         let total = self.total.value();
         if total * 2.0 < plan.at_least {
@@ -216,19 +238,41 @@ where
         if self.version != sight.version {
             self.version = sight.version;
             self.exact = false;
-            self.next = self.judging().surprising_from(prior, sight.scale).max(plan.at_least);
+            let scale = self.scale(self.hour, plan, peers);
+            self.next = self.judge().surprising_from(peers.prior, scale).max(plan.at_least);
         }
         // What is far from being strange is not worth remembering.
         if total * 2.0 >= self.next {
             self.notes.add(sight, plan, late);
         }
-        if total >= plan.at_least {
-            self.judge_early(total, sight, plan, prior, outcome);
+        if total >= plan.at_least && total >= self.next {
+            self.judge_early(total, sight, plan, peers, outcome);
+        }
+    }
+
+    /// What the season multiplies at an hour for this entity.
+    pub(super) fn scale(&self, hour: u8, plan: &Plan, peers: &Peers<'_, B::Prior>) -> Scale {
+        if !plan.seasonal || peers.season.is_flat() {
+            return Scale::ONE;
+        }
+        peers.season.scale(hour, self.baseline.windows() * plan.window_weeks)
+    }
+
+    /// How totals of a window at this hour are judged.
+    fn judging<'p>(&self, hour: u8, plan: &Plan, peers: &Peers<'p, B::Prior>) -> Judging<'p, B::Prior> {
+        let scale = self.scale(hour, plan, peers);
+        Judging {
+            prior: peers.prior,
+            calibration: peers.calibrations.of_entity(self.first),
+            scale,
+            ln_active: self.judge().ln_active(peers.prior, scale),
+            first: self.first,
+            windows_log10: plan.windows_log10,
         }
     }
 
     /// What judges: the baseline, or what it was before a strange stretch began.
-    fn judging(&self) -> &B {
+    fn judge(&self) -> &B {
         let before = self.aside.as_ref().and_then(|aside| aside.before.as_ref());
         before.map_or(&self.baseline, |before| &before.baseline)
     }
@@ -265,53 +309,49 @@ where
         plan.begin(self.slot)
     }
 
-    /// Judges the open window's total so far, if it may have reached a rung.
-    fn judge_early(&mut self, total: f64, sight: &Sight<'_>, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+    /// Judges the open window's total so far, which may have reached a rung.
+    fn judge_early(
+        &mut self,
+        total: f64,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        outcome: &mut Outcome,
+    ) {
         if plan.tail == baseline::Tail::Lower {
             return;
         }
-        if total < self.next {
-            return;
-        }
-        let (judgement, surprise) = self.judge_upper(total, sight.scale, plan, prior);
+        let judging = self.judging(self.hour, plan, peers);
+        let (judgement, surprise) = self.judge_upper(total, &judging);
         let rung = rung_of(surprise);
         if rung > self.rung {
             self.rung = rung;
             if surprise >= STRANGE {
                 self.stretch();
             }
-            let raised = self.raise(total, surprise, &judgement, sight, plan, prior);
+            let raised = self.raise(total, surprise, &judgement, sight, plan, &judging);
             outcome.raised.push(raised);
         }
         if !self.exact || rung >= self.rung {
-            self.next = self.beginning_of(self.rung + 1, total, sight.scale, plan, prior);
+            self.next = self.beginning_of(self.rung + 1, total, &judging);
             self.exact = true;
         }
     }
 
     /// How strange it is that the window's total reaches `total`.
-    fn judge_upper(&self, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> (baseline::Judgement, f64) {
-        let mut judgement = self
-            .judging()
-            .judge(prior, scale, B::Seen::of(total), baseline::Tail::Upper);
-        if self.first {
-            judgement = given(judgement, self.not_empty(prior, scale));
-        }
-        let surprise = surprise(&judgement, plan);
+    fn judge_upper(&self, total: f64, judging: &Judging<'_, B::Prior>) -> (Judgement, f64) {
+        let seen = B::Seen::of(total);
+        let judgement = self
+            .judge()
+            .judge(judging.prior, judging.scale, seen, baseline::Tail::Upper);
+        let surprise = judging.told(&judgement);
         (judgement, surprise)
     }
 
-    /// The logarithm of the probability that a window is not empty.
-    fn not_empty(&self, prior: &B::Prior, scale: f64) -> f64 {
-        self.judging()
-            .judge(prior, scale, B::Seen::of(1.0), baseline::Tail::Upper)
-            .ln_p
-    }
-
     /// The smallest total above `total` that reaches a rung, by doubling and halving.
-    fn beginning_of(&self, rung: u16, total: f64, scale: f64, plan: &Plan, prior: &B::Prior) -> f64 {
+    fn beginning_of(&self, rung: u16, total: f64, judging: &Judging<'_, B::Prior>) -> f64 {
         let wanted = rung_begin(rung);
-        let reaches = |total: f64| self.judge_upper(total, scale, plan, prior).1 >= wanted;
+        let reaches = |total: f64| self.judge_upper(total, judging).1 >= wanted;
         let whole = matches!(self.total, Total::Distinct(_)) || total.fract() == 0.0;
         let (mut below, mut step) = (total, total.max(1.0));
         while !reaches(below + step) {
@@ -347,19 +387,16 @@ where
         &self,
         total: f64,
         surprise: f64,
-        judgement: &baseline::Judgement,
+        judgement: &Judgement,
         sight: &Sight<'_>,
         plan: &Plan,
-        prior: &B::Prior,
+        judging: &Judging<'_, B::Prior>,
     ) -> Raised {
-        let empty = if self.first {
-            self.not_empty(prior, sight.scale) / std::f64::consts::LN_10
-        } else {
-            0.0
-        };
-        let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10 - empty;
-        let judging = self.judging();
-        let normal = judging.normal_if(prior, sight.scale, B::Seen::of(total), baseline::Tail::Upper, bar);
+        let (prior, scale) = (judging.prior, judging.scale);
+        let bar = judging.raw(sight.bar.max(rung_begin(1)));
+        let normal = self
+            .judge()
+            .normal_if(prior, scale, B::Seen::of(total), baseline::Tail::Upper, bar);
         let usual = match normal {
             Some(baseline::NormalIf::AtMost(most)) => most,
             _ => total,
@@ -370,7 +407,7 @@ where
             surprise,
             rung: self.rung,
             seen: total,
-            expected: expected(&judging.expected(prior, sight.scale), total),
+            expected: expected(&self.judge().expected(prior, scale), total),
             normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
             memory: memory_name(judgement.memory),
             context: self.notes.context(),
@@ -379,20 +416,36 @@ where
     }
 
     /// Opens the window of `slot`; the one before goes on for late events or is settled at once.
-    fn roll(&mut self, slot: i32, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+    fn roll(
+        &mut self,
+        slot: i32,
+        moment: Moment,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) {
         if self.closing().is_some() {
-            self.settle(moment, plan, prior, outcome);
+            self.settle(moment, plan, peers, ballot, outcome);
         }
-        let over = self.slot;
+        let over = Over {
+            slot: self.slot,
+            hour: self.hour,
+            total: self.total.value(),
+        };
         self.slot = slot;
-        if moment.now >= plan.close(over) {
-            let seen = self.total.value();
+        self.hour = HOUR_UNKNOWN;
+        if moment.now >= plan.close(over.slot) {
             self.total.clear();
-            self.learn(over, seen, moment, plan, prior, outcome);
+            self.learn(&over, moment, plan, peers, ballot, outcome);
         } else {
             let fresh = self.total.fresh();
             let total = std::mem::replace(&mut self.total, fresh);
-            self.aside().closing = Some(Closing { slot: over, total });
+            self.aside().closing = Some(Closing {
+                slot: over.slot,
+                hour: over.hour,
+                total,
+            });
         }
         self.put_away(plan);
         self.notes.clear();
@@ -414,37 +467,59 @@ where
     }
 
     /// Learns the window that was left open for late events.
-    fn settle(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
+    fn settle(
+        &mut self,
+        moment: Moment,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) {
         if let Some(closing) = self.aside.as_mut().and_then(|aside| aside.closing.take()) {
-            self.learn(closing.slot, closing.total.value(), moment, plan, prior, outcome);
+            let over = Over {
+                slot: closing.slot,
+                hour: closing.hour,
+                total: closing.total.value(),
+            };
+            self.learn(&over, moment, plan, peers, ballot, outcome);
         }
     }
 
     /// Learns a window that is over, and accounts for the empty windows between it and the open one.
-    fn learn(&mut self, over: i32, total: f64, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) {
-        let seen = B::Seen::of(total);
+    fn learn(
+        &mut self,
+        over: &Over,
+        moment: Moment,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) {
+        let seen = B::Seen::of(over.total);
         outcome.judgements += 1;
         let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
             outcome.vote = true;
         }
-        let learned = self.baseline.learn(prior, moment.scale, seen, &plan.decay);
+        self.vote(over, moment, plan, peers, ballot);
+        let scale = self.scale(over.hour, plan, peers);
+        let learned = self.baseline.learn(peers.prior, scale, seen, &plan.decay);
         if learned == Learned::RegimeChange {
             outcome.raised.push(Raised {
                 at: moment.now,
-                window_start: plan.begin(over),
+                window_start: plan.begin(over.slot),
                 surprise: rung_begin(1),
                 rung: 1,
-                seen: total,
-                expected: expected(&self.baseline.expected(prior, moment.scale), total),
-                normal_if: NormalIf::AtMost(total),
+                seen: over.total,
+                expected: expected(&self.baseline.expected(peers.prior, scale), over.total),
+                normal_if: NormalIf::AtMost(over.total),
                 memory: MemoryName::Slow,
                 context: self.notes.context(),
                 regime_change: true,
             });
         }
-        let empty = i64::from(self.slot) - i64::from(over) - 1;
+        let empty = i64::from(self.slot) - i64::from(over.slot) - 1;
         if let Ok(empty @ 1..) = u64::try_from(empty) {
             self.baseline.age(empty, &plan.decay);
             // A prediction covers empty windows too: each was a chance to be wrong.
@@ -454,9 +529,75 @@ where
         self.version = u32::MAX;
     }
 
+    /// What the window that is over says of calibration and season, before it is learned.
+    fn vote(&mut self, over: &Over, moment: Moment, plan: &Plan, peers: &Peers<'_, B::Prior>, ballot: &mut Ballot<'_>) {
+        if over.total > 0.0 && (self.first || draws(&mut self.drawn, moment.entity, over.slot, plan)) {
+            let vote = if plan.absence {
+                self.silence_vote(over, moment.entity, plan, peers)
+            } else {
+                let judging = self.judging(over.hour, plan, peers);
+                let (judgement, surprise) = self.judge_upper(over.total, &judging);
+                let among = given(judgement, judging.ln_active);
+                let incident = surprise >= INCIDENT_SURPRISE;
+                let uniform = plan.uniform(moment.entity, over.slot);
+                Some(CalibrationVote::new(
+                    &among,
+                    moment.entity,
+                    self.first,
+                    incident,
+                    uniform,
+                ))
+            };
+            if let Some(vote) = vote {
+                ballot.calibration.vote(vote);
+            }
+        }
+        let days = self.baseline.windows() * plan.window_weeks * 7.0;
+        if plan.seasonal && days >= SEASON_DAYS_MIN && over.hour != HOUR_UNKNOWN {
+            self.season_votes(over, moment.entity, plan, peers, ballot);
+        }
+    }
+
+    /// One vote for each hour from the window that is over to the open one, about a window of the hour that a hash
+    /// chooses. Hours of which another window is closed later are left to that one.
+    fn season_votes(
+        &self,
+        over: &Over,
+        entity: u64,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        ballot: &mut Ballot<'_>,
+    ) {
+        let first = plan.epoch_of_slot(over.slot);
+        let last = plan
+            .epoch_of_slot(self.slot.saturating_sub(1))
+            .min(first.saturating_add(HOURS as i32));
+        for epoch in first..=last {
+            let chosen = plan.chosen_slot(entity, epoch);
+            if chosen < over.slot || chosen >= self.slot {
+                continue;
+            }
+            let total = if chosen == over.slot { over.total } else { 0.0 };
+            if let Some((share, level)) = self.baseline.season_vote(peers.prior, B::Seen::of(total)) {
+                ballot.season.vote(SeasonVote {
+                    hour: plan.hour_of(chosen, over.slot, over.hour),
+                    share,
+                    level,
+                });
+            }
+        }
+    }
+
     /// Closes a first window that is over, so that an entity that never comes back has its say in what is usual. Gives
     /// whether nothing is left to do.
-    pub fn settle_first(&mut self, moment: Moment, plan: &Plan, prior: &B::Prior, outcome: &mut Outcome) -> bool {
+    pub fn settle_first(
+        &mut self,
+        moment: Moment,
+        plan: &Plan,
+        peers: &Peers<'_, B::Prior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) -> bool {
         if self.voted != i32::MIN {
             return true;
         }
@@ -466,83 +607,55 @@ where
         let open = plan
             .slot(moment.now.minus(plan.lateness))
             .max(self.slot.saturating_add(1));
-        self.roll(open, moment, plan, prior, outcome);
+        self.roll(open, moment, plan, peers, ballot, outcome);
         true
     }
+}
 
-    /// When the entity's silence will have climbed its first rung, if it is expected to speak at all. Asked after each
-    /// event; answers once a window.
-    pub fn silence_due(&mut self, plan: &Plan, prior: &B::Prior, scale: f64) -> Option<Timestamp> {
-        if self.listening {
-            return None;
-        }
-        self.listening = true;
-        self.silence_due_again(plan, prior, scale)
+/// A window that is over, as it is learned.
+pub(super) struct Over {
+    pub(super) slot: i32,
+    pub(super) hour: u8,
+    pub(super) total: f64,
+}
+
+/// How the totals of one window are judged: what is believed, and what a raw surprise is worth.
+struct Judging<'p, P> {
+    prior: &'p P,
+    calibration: &'p Calibration,
+    scale: Scale,
+    /// The logarithm of the probability that a window has anything in it.
+    ln_active: f64,
+    /// The entity is there because it was seen, so its first window is judged given that it is not empty.
+    first: bool,
+    windows_log10: f64,
+}
+
+impl<P> Judging<'_, P> {
+    /// That there is anything at all, as surprise.
+    fn active(&self) -> f64 {
+        -self.ln_active / LN_10
     }
 
-    /// When the entity's silence will have climbed its next rung.
-    pub fn silence_due_again(&self, plan: &Plan, prior: &B::Prior, scale: f64) -> Option<Timestamp> {
-        let expected = self.baseline.expected(prior, scale);
-        if expected.history_windows < SILENCE_HISTORY_MIN {
-            return None;
-        }
-        let each = self
-            .baseline
-            .judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower)
-            .surprise();
-        if each <= 0.0 {
-            return None;
-        }
-        let wanted = rung_begin(self.silence_rung + 1) + plan.windows_log10;
-        let windows = (wanted / each).ceil().max(plan.at_least);
-        if windows > SILENT_WINDOWS_MAX {
-            return None;
-        }
-        Some(plan.close(self.slot.saturating_add(windows as i32)))
+    /// The surprise that is told: what is strange among active windows is calibrated, that the window is active at all
+    /// is counted by the baseline itself, and several windows have their price.
+    fn told(&self, judgement: &Judgement) -> f64 {
+        let among = surprise_of(judgement.ln_p - self.ln_active);
+        let active = if self.first { 0.0 } else { self.active() };
+        let told = (self.calibration.surprise(among) + active - self.windows_log10).clamp(0.0, Judgement::SURPRISE_MAX);
+        (told * 1e6).round() / 1e6
     }
 
-    /// The entity has been silent until `now`: says so if that has climbed a rung.
-    pub fn fall_silent(
-        &mut self,
-        now: Timestamp,
-        plan: &Plan,
-        prior: &B::Prior,
-        scale: f64,
-        bar: f64,
-    ) -> Option<Raised> {
-        let windows = i64::from(plan.slot(now.minus(plan.lateness))) - i64::from(self.slot) - 1;
-        if windows < 1 {
-            return None;
-        }
-        let empty = self
-            .baseline
-            .judge(prior, scale, B::Seen::of(0.0), baseline::Tail::Lower);
-        let each = empty.surprise();
-        let surprise = ((each * windows as f64 - plan.windows_log10).clamp(0.0, 300.0) * 1e6).round() / 1e6;
-        let rung = rung_of(surprise);
-        if rung <= self.silence_rung {
-            return None;
-        }
-        self.silence_rung = rung;
-        let usual = ((bar + plan.windows_log10) / each).ceil() - 1.0;
-        Some(Raised {
-            at: now,
-            window_start: plan.begin(self.slot),
-            surprise,
-            rung,
-            seen: windows as f64,
-            expected: expected(&self.baseline.expected(prior, scale), 0.0),
-            normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
-            memory: memory_name(empty.memory),
-            context: self.notes.context(),
-            regime_change: false,
-        })
+    /// The raw surprise of a judgement from which so much is told.
+    fn raw(&self, told: f64) -> f64 {
+        let active = if self.first { 0.0 } else { self.active() };
+        self.calibration.raw(told + self.windows_log10 - active) + self.active()
     }
 }
 
 /// A judgement given something that had this logarithm of a probability.
-fn given(judgement: baseline::Judgement, ln_condition: f64) -> baseline::Judgement {
-    baseline::Judgement {
+fn given(judgement: Judgement, ln_condition: f64) -> Judgement {
+    Judgement {
         ln_p: (judgement.ln_p - ln_condition).min(0.0),
         ln_p_beyond: (judgement.ln_p_beyond - ln_condition).min(0.0),
         ..judgement

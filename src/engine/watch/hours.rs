@@ -1,8 +1,9 @@
 //! When in the week an entity is active: each session is judged by the hour at which it begins.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
+use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_of, told};
 use crate::domain::{NormalIf, Timestamp};
-use crate::engine::baseline::{Baseline, TimeOfWeek, TimeOfWeekPrior};
+use crate::engine::baseline::{Baseline, Memory, Scale, TimeOfWeek, TimeOfWeekPrior};
+use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
 use serde::{Deserialize, Serialize};
 
 /// The state of an hour-of-week profile.
@@ -14,6 +15,8 @@ pub struct HoursWatch {
     slot: i32,
     /// The day of the last vote.
     voted: i32,
+    /// The epoch of the last vote on calibration.
+    drawn: i32,
     /// Sessions judged in the open window.
     sessions: u16,
 }
@@ -31,6 +34,7 @@ impl HoursWatch {
             last: Timestamp::MIN,
             slot: plan.slot(time),
             voted: i32::MIN,
+            drawn: i32::MIN,
             sessions: 0,
         }
     }
@@ -41,7 +45,15 @@ impl HoursWatch {
     }
 
     /// Takes an event in.
-    pub fn observe(&mut self, sight: &Sight<'_>, plan: &Plan, prior: &TimeOfWeekPrior, outcome: &mut Outcome) {
+    pub fn observe(
+        &mut self,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        peers: &Peers<'_, TimeOfWeekPrior>,
+        ballot: &mut Ballot<'_>,
+        outcome: &mut Outcome,
+    ) {
+        let prior = peers.prior;
         let time = sight.event.time();
         let gap = plan.session_gap.unwrap_or(plan.length);
         let goes_on = self.last > Timestamp::MIN && time <= self.last.plus(gap);
@@ -60,16 +72,29 @@ impl HoursWatch {
             return;
         }
         outcome.judgements += 1;
-        let judgement = self.baseline.judge(prior, 1.0, sight.hour_of_week, plan.tail);
+        let judgement = self.baseline.judge(prior, Scale::ONE, sight.hour_of_week, plan.tail);
         // One vote an entity and day: who is active at every hour is not to outvote who keeps office hours.
         let day = sight.now.seconds().div_euclid(86_400) as i32;
         if day != self.voted {
             self.voted = day;
             outcome.vote = true;
         }
-        let surprise = surprise(&judgement, plan);
+        let newcomer = judgement.memory == Memory::Prior;
+        let surprise = told(judgement.ln_p, peers.calibrations.of_entity(newcomer), plan);
         let rung = rung_of(surprise);
-        let known = self.baseline.expected(prior, 1.0).history_windows >= SESSIONS_KNOWN_MIN;
+        let known = self.baseline.windows() >= SESSIONS_KNOWN_MIN;
+        // A session's hour is final when it begins, and the sessions of a window share it.
+        if draws(&mut self.drawn, sight.entity, slot, plan) {
+            let uniform = plan.uniform(sight.entity, slot);
+            let incident = known && surprise >= INCIDENT_SURPRISE;
+            ballot.calibration.vote(CalibrationVote::new(
+                &judgement,
+                sight.entity,
+                newcomer,
+                incident,
+                uniform,
+            ));
+        }
         if rung > 0 && known {
             let mut notes = Notes::default();
             notes.add(sight, plan, false);
@@ -79,13 +104,16 @@ impl HoursWatch {
                 surprise,
                 rung,
                 seen: f64::from(sight.hour_of_week % 24),
-                expected: expected(&self.baseline.expected(prior, 1.0), f64::from(sight.hour_of_week % 24)),
+                expected: expected(
+                    &self.baseline.expected(prior, Scale::ONE),
+                    f64::from(sight.hour_of_week % 24),
+                ),
                 normal_if: NormalIf::UsualHour,
                 memory: memory_name(judgement.memory),
                 context: notes.context(),
                 regime_change: false,
             });
         }
-        self.baseline.learn(prior, 1.0, sight.hour_of_week, &plan.decay);
+        self.baseline.learn(prior, Scale::ONE, sight.hour_of_week, &plan.decay);
     }
 }

@@ -1,11 +1,13 @@
 //! The rhythm of contacts: how regular the gaps of a pair are, against the population's pairs, and how common its
 //! destination is.
 
-use super::{Notes, Outcome, Plan, Raised, Sight, expected, memory_name, rung_of, surprise};
+use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_of, told};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Contact, GAPS_MIN, Interval, IntervalPrior, IntervalSummary,
+    Scale,
 };
+use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
 use serde::{Deserialize, Serialize};
 
 /// The state of a rhythm.
@@ -45,10 +47,12 @@ impl IntervalWatch {
         &mut self,
         sight: &Sight<'_>,
         plan: &Plan,
-        prior: &IntervalPrior,
+        peers: &Peers<'_, IntervalPrior>,
         common: &CategoryPrior,
+        ballot: &mut Ballot<'_>,
         outcome: &mut Outcome,
     ) {
+        let prior = peers.prior;
         let begun = sight.event.start().unwrap_or(sight.event.time());
         self.destination = sight.value;
         let slot = plan.slot(sight.event.time());
@@ -77,17 +81,22 @@ impl IntervalWatch {
             prevalence: common.at_most_as_common(sight.value),
             newness: None,
         };
-        let judgement = self.baseline.judge(prior, 1.0, contact, plan.tail);
+        let judgement = self.baseline.judge(prior, Scale::ONE, contact, plan.tail);
         let gaps = self.baseline.gaps() + 1;
         let epoch = (sight.now.seconds() / 3600) as i32;
         if gaps >= GAPS_MIN {
             outcome.judgements += 1;
         }
+        let surprise = told(judgement.ln_p, peers.calibrations.of_entity(false), plan);
         if gaps >= GAPS_MIN && epoch != self.voted {
             self.voted = epoch;
             outcome.vote = true;
+            let incident = surprise >= INCIDENT_SURPRISE;
+            let uniform = plan.uniform(sight.entity, slot);
+            ballot
+                .calibration
+                .vote(CalibrationVote::new(&judgement, sight.entity, false, incident, uniform));
         }
-        let surprise = surprise(&judgement, plan);
         let rung = rung_of(surprise);
         if rung > self.rung && gaps as f64 >= plan.at_least {
             self.rung = rung;
@@ -100,14 +109,14 @@ impl IntervalWatch {
                 surprise,
                 rung,
                 seen: self.baseline.period_seconds(),
-                expected: expected(&self.baseline.expected(prior, 1.0), gap_seconds),
+                expected: expected(&self.baseline.expected(prior, Scale::ONE), gap_seconds),
                 normal_if: NormalIf::LessRegular((regularity * 2.0).max(0.3)),
                 memory: memory_name(judgement.memory),
                 context: notes.context(),
                 regime_change: false,
             });
         }
-        self.baseline.learn(prior, 1.0, contact, &plan.decay);
+        self.baseline.learn(prior, Scale::ONE, contact, &plan.decay);
     }
 
     /// The pair's vote: how regular it is, and that it has its destination.
@@ -119,7 +128,7 @@ impl IntervalWatch {
             crate::domain::Duration::from_seconds(86_400),
             crate::domain::Duration::from_seconds(3600),
         );
-        destination.learn(&nobody, 1.0, self.destination, &decay);
+        destination.learn(&nobody, Scale::ONE, self.destination, &decay);
         destination.tell(destinations);
     }
 }

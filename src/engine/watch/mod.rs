@@ -10,6 +10,7 @@ mod growing;
 mod hours;
 mod interval;
 mod ratio;
+mod silence;
 
 pub use any::Watch;
 pub use category::CategoryWatch;
@@ -18,7 +19,9 @@ pub use hours::HoursWatch;
 pub use interval::IntervalWatch;
 pub use ratio::RatioWatch;
 
-use super::baseline::{self, Decay, Judgement};
+use super::baseline::{self, Decay, Season, SeasonSummary};
+use super::calibration::{Calibration, CalibrationSummary, Calibrations};
+use super::population::EPOCH_SECONDS;
 use crate::domain::{Context, Definition, Duration, Entity, Event, Expected, Field, MemoryName, NormalIf, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +70,12 @@ pub struct Plan {
     pub at_least: f64,
     /// `log10` of how many windows watch the same measure: the price of asking more than once.
     pub windows_log10: f64,
+    /// The window's length in weeks.
+    pub window_weeks: f64,
+    /// Whole windows in an epoch, at least one: votes on calibration and season are about one of them.
+    pub windows_of_epoch: i32,
+    /// Whether the hour of the week matters. A window of a day or more has all hours in it.
+    pub seasonal: bool,
     /// Whether it looks for silence.
     pub absence: bool,
     /// Events closer together than this are one session.
@@ -103,6 +112,11 @@ impl Plan {
             },
             at_least: definition.at_least,
             windows_log10: (definition.windows.len() as f64).log10(),
+            window_weeks: length.as_seconds() / 604_800.0,
+            windows_of_epoch: (Duration::from_seconds(EPOCH_SECONDS).nanos() / length.nanos().max(1)).clamp(1, 3600)
+                as i32,
+            seasonal: definition.baseline.season == crate::domain::Season::HourOfWeek
+                && length < Duration::from_seconds(86_400),
             absence: definition.absence,
             session_gap: definition.session_gap,
             target: definition.target.clone(),
@@ -120,10 +134,67 @@ impl Plan {
         Timestamp::from_nanos(i64::from(slot).saturating_mul(self.length.nanos()))
     }
 
+    /// The run of [`Plan::windows_of_epoch`] windows that a window lies in: an epoch, or a window that is longer.
+    pub(super) fn epoch_of_slot(&self, slot: i32) -> i32 {
+        slot.div_euclid(self.windows_of_epoch)
+    }
+
+    /// The first window of such a run.
+    pub(super) fn first_slot(&self, epoch: i32) -> i32 {
+        epoch.saturating_mul(self.windows_of_epoch)
+    }
+
+    /// The window of such a run that an entity is asked about.
+    pub(super) fn chosen_slot(&self, entity: u64, epoch: i32) -> i32 {
+        let chosen = self.mixed(entity, epoch) % self.windows_of_epoch as u64;
+        self.first_slot(epoch).saturating_add(chosen as i32)
+    }
+
+    /// A number in [0, 1) from a hash of detector, entity and window.
+    pub(super) fn uniform(&self, entity: u64, slot: i32) -> f64 {
+        (self.mixed(entity ^ 0x756e_6966_6f72_6d00, slot) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A hash of detector, window length, entity and a number (SplitMix64's finaliser).
+    fn mixed(&self, entity: u64, number: i32) -> u64 {
+        let plan = (u64::from(self.detector) << 48) | (u64::from(self.window) << 32);
+        let mut mixed = entity
+            ^ plan
+                .wrapping_add(u64::from(number as u32))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The hour of the week of a window, from another window's.
+    pub(super) fn hour_of(&self, slot: i32, other: i32, hour_of_other: u8) -> u8 {
+        let hour = |slot: i32| self.begin(slot).seconds().div_euclid(3600);
+        (i64::from(hour_of_other) + hour(slot) - hour(other)).rem_euclid(168) as u8
+    }
+
     /// When a window takes no more events.
     pub(super) fn close(&self, slot: i32) -> Timestamp {
         self.begin(slot).plus(self.length).plus(self.lateness)
     }
+}
+
+/// What is believed of an entity's peers, for one kind of watch.
+pub struct Peers<'a, P> {
+    /// What an entity is like before it has history.
+    pub prior: &'a P,
+    /// How often a surprise comes.
+    pub calibrations: &'a Calibrations,
+    /// The shape of their week.
+    pub season: &'a Season,
+}
+
+/// Where a watch votes on what does not depend on its kind.
+pub struct Ballot<'a> {
+    /// How often a surprise comes.
+    pub calibration: &'a mut CalibrationSummary,
+    /// The shape of the week.
+    pub season: &'a mut SeasonSummary,
 }
 
 /// One event as a watch sees it.
@@ -142,8 +213,8 @@ pub struct Sight<'a> {
     pub amount: f64,
     /// Whether the event is a hit, for ratios.
     pub hit: bool,
-    /// The season's multiplier at this hour.
-    pub scale: f64,
+    /// The hash of the watch's entity.
+    pub entity: u64,
     /// The hour of the week, 0 to 167, Monday's first hour first, in the site's time zone.
     pub hour_of_week: u8,
     /// The surprise from which this detector's alerts are told.
@@ -156,7 +227,7 @@ impl Sight<'_> {
     fn moment(&self) -> Moment {
         Moment {
             now: self.now,
-            scale: self.scale,
+            entity: self.entity,
         }
     }
 }
@@ -166,8 +237,8 @@ impl Sight<'_> {
 pub struct Moment {
     /// The engine time.
     pub now: Timestamp,
-    /// The season's multiplier at this hour.
-    pub scale: f64,
+    /// The hash of the watch's entity.
+    pub entity: u64,
 }
 
 /// What a watch has to say.
@@ -208,10 +279,21 @@ pub struct Outcome {
     pub wake: Option<Timestamp>,
 }
 
-/// The surprise of a judgement, after the price of several windows.
-pub(super) fn surprise(judgement: &Judgement, plan: &Plan) -> f64 {
-    let told = (judgement.surprise() - plan.windows_log10).max(0.0);
-    (told * 1e6).round() / 1e6
+/// Whether a window's entity votes on calibration with it: it is the first in its epoch that is closed from the window on
+/// that a hash chooses, so that what happens on the hour has no more say than the rest.
+pub(super) fn draws(drawn: &mut i32, entity: u64, slot: i32, plan: &Plan) -> bool {
+    let epoch = plan.epoch_of_slot(slot);
+    if *drawn == epoch || slot < plan.chosen_slot(entity, epoch) {
+        return false;
+    }
+    *drawn = epoch;
+    true
+}
+
+/// The surprise that is told of a judgement's logarithm: calibrated, after the price of several windows.
+pub(super) fn told(ln_p: f64, calibration: &Calibration, plan: &Plan) -> f64 {
+    let told = calibration.surprise(baseline::surprise_of(ln_p)) - plan.windows_log10;
+    (told.max(0.0) * 1e6).round() / 1e6
 }
 
 pub(super) fn memory_name(memory: baseline::Memory) -> MemoryName {

@@ -2,13 +2,12 @@
 //! epoch in integers, the sums are merged in any order to the same bits, and what an epoch taught judges from the start
 //! of the second epoch after it.
 
-use super::baseline::{
-    Baseline, Category, CategoryPrior, CategorySummary, Count, CountPrior, CountSummary, Interval, IntervalPrior,
-    IntervalSummary, Magnitude, MagnitudePrior, MagnitudeSummary, Ratio, RatioPrior, RatioSummary, Summary, TimeOfWeek,
-    TimeOfWeekPrior, TimeOfWeekSummary,
-};
+mod belief;
+
+pub use belief::{Belief, Prior, PriorVotes, Votes};
+
 use super::triage::Budget;
-use crate::domain::{Definition, Duration, Prior, Timestamp};
+use crate::domain::{Definition, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,14 +18,11 @@ pub const EPOCH_SECONDS: i64 = 3600;
 pub const GROUPS: usize = 2;
 /// Epochs after which older votes no longer count: votes live for one to two such spans.
 const MEMORY_EPOCHS: i64 = 28 * 24;
+const EPOCHS_OF_WEEK: f64 = 168.0;
 /// Judgements a day that a detector is believed to make before it has been seen at work, and how many epochs this
 /// belief is worth.
 const JUDGEMENTS_PER_DAY: f64 = 1000.0;
 const JUDGEMENTS_WEIGHT: f64 = 2.0;
-
-/// An entity's own spread is believed after it has been active for so long: nights differ from days, and one weekday
-/// from the next.
-const SPREAD_KNOWN_AFTER: Duration = Duration::from_seconds(3 * 86_400);
 /// A detector may be wrong about each entity once in so many days, however large the budget.
 const DAYS_FOR_ONE_MISTAKE: f64 = 10.0;
 
@@ -40,128 +36,6 @@ pub fn span_of(epoch: i64) -> i64 {
     epoch.div_euclid(MEMORY_EPOCHS)
 }
 
-/// What is believed of an entity before it has history, for one window of one detector and one group.
-#[derive(Clone, Debug)]
-pub enum Belief {
-    /// For counts and distinct values.
-    Count(CountPrior),
-    /// For ratios.
-    Ratio(RatioPrior),
-    /// For categories.
-    Category(CategoryPrior),
-    /// For amounts.
-    Magnitude(MagnitudePrior),
-    /// For the hour of the week.
-    TimeOfWeek(TimeOfWeekPrior),
-    /// For gaps, and how common destinations are.
-    Interval(Box<IntervalPrior>, CategoryPrior),
-}
-
-/// The votes of a group's entities.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Votes {
-    /// On counts and distinct values.
-    Count(CountSummary),
-    /// On ratios.
-    Ratio(RatioSummary),
-    /// On categories.
-    Category(CategorySummary),
-    /// On amounts.
-    Magnitude(MagnitudeSummary),
-    /// On the hour of the week.
-    TimeOfWeek(TimeOfWeekSummary),
-    /// On gaps and destinations.
-    Interval(Box<IntervalSummary>, CategorySummary),
-}
-
-impl Belief {
-    /// The definition's own belief.
-    pub fn of(prior: &Prior, window: Duration) -> Belief {
-        let known_after = SPREAD_KNOWN_AFTER.as_seconds() / window.as_seconds();
-        match prior {
-            Prior::Count(prior) | Prior::Distinct(prior) => Belief::Count(
-                CountPrior::new(prior.mean, prior.dispersion, prior.weight).spread_known_after(known_after),
-            ),
-            Prior::Ratio {
-                mean,
-                dispersion,
-                weight,
-            } => Belief::Ratio(RatioPrior::new(*mean, *dispersion, *weight)),
-            Prior::Category { discount, strength } => Belief::Category(CategoryPrior::new(*discount, *strength)),
-            Prior::Magnitude(prior) => Belief::Magnitude(
-                MagnitudePrior::new(prior.typical, prior.spread * prior.spread, prior.weight)
-                    .active(prior.active)
-                    .spread_known_after(known_after),
-            ),
-            Prior::TimeOfWeek { weight } => Belief::TimeOfWeek(TimeOfWeekPrior::new(*weight)),
-            Prior::Interval { .. } => Belief::Interval(Box::default(), CategoryPrior::new(0.5, 1.0)),
-            // A number without a law of its own is judged as an amount.
-            Prior::Quantile {
-                typical,
-                spread,
-                weight,
-            } => {
-                let relative = spread / typical.abs().max(1e-9);
-                Belief::Magnitude(MagnitudePrior::new(
-                    typical.max(0.0),
-                    (relative * relative).ln_1p(),
-                    *weight,
-                ))
-            }
-        }
-    }
-
-    fn no_votes(&self) -> Votes {
-        match self {
-            Belief::Count(_) => Votes::Count(CountSummary::default()),
-            Belief::Ratio(_) => Votes::Ratio(RatioSummary::default()),
-            Belief::Category(_) => Votes::Category(CategorySummary::default()),
-            Belief::Magnitude(_) => Votes::Magnitude(MagnitudeSummary::default()),
-            Belief::TimeOfWeek(_) => Votes::TimeOfWeek(TimeOfWeekSummary::default()),
-            Belief::Interval(..) => Votes::Interval(Box::default(), CategorySummary::default()),
-        }
-    }
-
-    fn taught(&self, votes: &Votes) -> Belief {
-        match (self, votes) {
-            (Belief::Count(own), Votes::Count(votes)) => Belief::Count(Count::prior(own, votes)),
-            (Belief::Ratio(own), Votes::Ratio(votes)) => Belief::Ratio(Ratio::prior(own, votes)),
-            (Belief::Category(own), Votes::Category(votes)) => Belief::Category(Category::prior(own, votes)),
-            (Belief::Magnitude(own), Votes::Magnitude(votes)) => Belief::Magnitude(Magnitude::prior(own, votes)),
-            (Belief::TimeOfWeek(own), Votes::TimeOfWeek(votes)) => Belief::TimeOfWeek(TimeOfWeek::prior(own, votes)),
-            (Belief::Interval(own, common), Votes::Interval(votes, seen)) => {
-                Belief::Interval(Box::new(Interval::prior(own, votes)), Category::prior(common, seen))
-            }
-            _ => self.clone(),
-        }
-    }
-}
-
-impl Votes {
-    /// Adds what the same entities said in an earlier span of time.
-    fn join_earlier(&mut self, earlier: &Votes) {
-        match (self, earlier) {
-            (Votes::Category(held), Votes::Category(earlier)) => held.join_earlier(earlier),
-            (held, earlier) => held.merge(earlier),
-        }
-    }
-
-    fn merge(&mut self, other: &Votes) {
-        match (self, other) {
-            (Votes::Count(held), Votes::Count(other)) => held.merge(other),
-            (Votes::Ratio(held), Votes::Ratio(other)) => held.merge(other),
-            (Votes::Category(held), Votes::Category(other)) => held.merge(other),
-            (Votes::Magnitude(held), Votes::Magnitude(other)) => held.merge(other),
-            (Votes::TimeOfWeek(held), Votes::TimeOfWeek(other)) => held.merge(other),
-            (Votes::Interval(held, seen), Votes::Interval(other, more)) => {
-                held.merge(other);
-                seen.merge(more);
-            }
-            _ => {}
-        }
-    }
-}
-
 /// What one partition, or all together, saw in one epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EpochSummary {
@@ -171,6 +45,8 @@ pub struct EpochSummary {
     pub judgements: Vec<u64>,
     /// Entities that voted, by plan.
     pub entities: Vec<u64>,
+    /// How many epochs this is about.
+    epochs: u64,
 }
 
 impl EpochSummary {
@@ -183,6 +59,7 @@ impl EpochSummary {
                 .collect(),
             judgements: vec![0; beliefs.len()],
             entities: vec![0; beliefs.len()],
+            epochs: 0,
         }
     }
 
@@ -347,6 +224,7 @@ impl Population {
             self.held.span = span;
         }
         self.held.recent.merge(summary);
+        self.held.recent.epochs += 1;
         // Half of what was counted is forgotten after about a week.
         self.held.epochs = self.held.epochs * 0.996 + 1.0;
         for (judgements, (entities, epochs)) in self.held.judgements.iter_mut().zip(&mut self.held.entities) {
@@ -388,6 +266,7 @@ impl Population {
     }
 
     fn version(&self, number: u64, held: &Held) -> Version {
+        let weeks = (held.recent.epochs + held.earlier.epochs) as f64 / EPOCHS_OF_WEEK;
         let beliefs = self
             .own
             .iter()
@@ -396,7 +275,7 @@ impl Population {
                 std::array::from_fn(|group| {
                     let mut votes = recent[group].clone();
                     votes.join_earlier(&earlier[group]);
-                    own.taught(&votes)
+                    own.taught(&votes, weeks)
                 })
             })
             .collect();
