@@ -115,7 +115,8 @@ fn place(document: &mut Map<String, Value>, name: &str, value: Value) {
     }
 }
 
-fn related(alert: &Alert, definition: &Definition) -> Value {
+/// What an alert names, by kind: addresses, users, hosts.
+pub(super) fn related(alert: &Alert, definition: &Definition) -> Value {
     let (mut addresses, mut users, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     let mut add = |field: Field, value: &EntityValue| {
         let list = match field {

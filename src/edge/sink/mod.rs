@@ -1,14 +1,16 @@
 //! Sinks: alerts as documents for machines and lines for people.
 
 mod ecs;
+mod explain;
 mod ocsf;
 mod sentence;
 mod text;
 
 pub use ecs::document as ecs_document;
+pub use explain::explanation;
 pub use ocsf::document as ocsf_document;
 pub use sentence::{amount, entity_text, sentence};
-pub use text::{explanation, printable, table};
+pub use text::{printable, table};
 
 use crate::domain::Definition;
 

@@ -1,9 +1,9 @@
 //! An alert as an OCSF Detection Finding (class 2004) with `anomaly_analyses`, which came with OCSF 1.5.0.
 
 use super::Letterhead;
-use super::ecs::rounded;
+use super::ecs::{related, rounded};
 use super::sentence::{entity_text, normal_if, sentence};
-use crate::domain::{Alert, Level, risk};
+use crate::domain::{Alert, Definition, Level, risk};
 use serde_json::{Value, json};
 
 /// The OCSF version whose names are used.
@@ -17,28 +17,23 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
     };
     let first = &alert.first;
     let milliseconds = |time: crate::domain::Timestamp| time.nanos().div_euclid(1_000_000);
-    // 1 create, 2 update, 3 close.
-    let activity = match (&alert.merged_into, alert.count) {
-        (Some(_), _) => 3,
-        (None, 1) => 1,
-        _ => 2,
+    let (activity, activity_name) = match (&alert.merged_into, alert.count) {
+        (Some(_), _) => (3, "Close"),
+        (None, 1) => (1, "Create"),
+        _ => (2, "Update"),
     };
-    let severity = match definition.level {
-        Level::Informational => 1,
-        Level::Low => 2,
-        Level::Medium => 3,
-        Level::High => 4,
-        Level::Critical => 5,
+    let (severity_id, severity) = match definition.level {
+        Level::Informational => (1, "Informational"),
+        Level::Low => (2, "Low"),
+        Level::Medium => (3, "Medium"),
+        Level::High => (4, "High"),
+        Level::Critical => (5, "Critical"),
     };
-    let attacks: Vec<_> = definition
-        .techniques()
-        .map(|technique| {
-            json!({
-                "technique": { "uid": technique },
-                "tactics": definition.tactics().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
+    let (status_id, status) = if alert.merged_into.is_some() {
+        (4, "Resolved")
+    } else {
+        (1, "New")
+    };
     let target = entity_text(&first.entity, definition);
     let window = definition
         .windows
@@ -51,10 +46,11 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
     });
     json!({
         "class_uid": CLASS, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
-        "activity_id": activity, "type_uid": CLASS * 100 + activity,
+        "activity_id": activity, "activity_name": activity_name,
+        "type_uid": CLASS * 100 + activity, "type_name": format!("Detection Finding: {activity_name}"),
         "time": milliseconds(alert.at), "start_time": milliseconds(alert.start), "end_time": milliseconds(alert.end),
-        "severity_id": severity, "is_alert": true,
-        "status_id": if alert.merged_into.is_some() { 4 } else { 1 },
+        "severity_id": severity_id, "severity": severity, "is_alert": alert.merged_into.is_none(),
+        "status_id": status_id, "status": status,
         "message": sentence(alert, head), "count": alert.count,
         "risk_score": rounded(risk(alert.peak.surprise), 0) as i64,
         "metadata": {
@@ -67,12 +63,12 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
             "first_seen_time": milliseconds(alert.start), "last_seen_time": milliseconds(alert.end),
             "analytic": {
                 "uid": definition.id, "name": definition.title, "version": definition.version,
-                // 3 is statistical.
-                "type_id": 3, "algorithm": definition.baseline.kind().word(),
+                "type_id": 3, "type": "Statistical", "category": definition.baseline.kind().word(),
             },
-            "attacks": attacks,
+            "attacks": attacks(definition),
             "related_events_count": first.context.events,
         },
+        "observables": observables(alert, definition),
         "anomaly_analyses": [{
             "analysis_targets": [{ "name": target, "type": definition.entity.iter().map(|field| field.name()).collect::<Vec<_>>().join(",") }],
             "anomalies": [{
@@ -90,4 +86,37 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
             }],
         }],
     })
+}
+
+/// ATT&CK's techniques, with a sub-technique where one is meant: `T1110.003` is one of `T1110`.
+fn attacks(definition: &Definition) -> Vec<Value> {
+    let tactics: Vec<_> = definition.tactics().map(|name| json!({ "name": name })).collect();
+    let attack = |technique: String| {
+        let mut attack = json!({ "tactics": tactics, "technique": { "uid": technique } });
+        if let (Some((whole, _)), Value::Object(members)) = (technique.split_once('.'), &mut attack) {
+            members.insert("technique".to_owned(), json!({ "uid": whole }));
+            members.insert("sub_technique".to_owned(), json!({ "uid": technique }));
+        }
+        attack
+    };
+    definition.techniques().map(attack).collect()
+}
+
+/// Addresses, accounts and hosts by which findings are looked up, with OCSF's numbers of their types.
+fn observables(alert: &Alert, definition: &Definition) -> Vec<Value> {
+    const KINDS: [(&str, u64, &str); 3] = [
+        ("ip", 2, "IP Address"),
+        ("user", 4, "User Name"),
+        ("hosts", 1, "Hostname"),
+    ];
+    let related = related(alert, definition);
+    let mut observables = Vec::new();
+    for (key, type_id, kind) in KINDS {
+        for value in related.get(key).and_then(Value::as_array).into_iter().flatten() {
+            observables.push(json!({
+                "name": format!("related.{key}"), "type_id": type_id, "type": kind, "value": value,
+            }));
+        }
+    }
+    observables
 }
