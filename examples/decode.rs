@@ -5,10 +5,12 @@
 
 use anyhow::{Context, Result};
 use serde_json::{Map, json};
-use stakeout::domain::{Event, Timestamp, Value};
+use stakeout::domain::{Event, Value};
+use stakeout::edge::source::{Capture, Stop, open};
 use stakeout::engine::decoder::Output;
 use stakeout::engine::decoder::packet::{LinkType, PacketDecoder, PacketOptions};
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 fn main() -> Result<()> {
     let mut is_quiet = false;
@@ -25,26 +27,25 @@ fn main() -> Result<()> {
 }
 
 fn decode(path: &str, is_quiet: bool, writer: &mut impl Write) -> Result<()> {
-    let mut capture = pcap::Capture::from_file_with_precision(path, pcap::Precision::Nano)?;
-    let number = u32::try_from(capture.get_datalink().0)?;
-    let link = LinkType::from_number(number).with_context(|| format!("link type {number} is not read"))?;
+    let path_name = Path::new(path);
+    let mut capture = Capture::open(path_name, open(path_name, &Stop::default())?)?;
     let mut decoder = PacketDecoder::new(PacketOptions::default());
     let mut output = Output::default();
     let mut events = 0u64;
     let began = std::time::Instant::now();
     let mut cut = None;
     loop {
-        let packet = match capture.next_packet() {
-            Ok(packet) => packet,
-            Err(pcap::Error::NoMorePackets) => break,
-            Err(error) => {
-                cut = Some(error.to_string());
+        let frame = match capture.next_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => break,
+            Err(failure) => {
+                cut = Some(failure.to_string());
                 break;
             }
         };
-        let header = packet.header;
-        let time = Timestamp::from_nanos(header.ts.tv_sec * 1_000_000_000 + header.ts.tv_usec);
-        decoder.frame(link, time, header.len, packet.data, &mut output);
+        let number = frame.link_number;
+        let link = LinkType::from_number(number).with_context(|| format!("link type {number} is not read"))?;
+        decoder.frame(link, frame.time, frame.original_length, frame.bytes, &mut output);
         if output.events.len() >= 1024 {
             events += output.events.len() as u64;
             drain(&mut output, is_quiet, writer)?;

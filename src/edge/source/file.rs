@@ -45,13 +45,15 @@ pub enum SourceFailure {
         /// What is wrong with it.
         problem: String,
     },
-    /// It begins as a capture and cannot be read as one.
-    #[error("{path}: {problem}; libpcap reads pcap files, and pcapng files whose interfaces are of one link type")]
+    /// It begins as a capture and cannot be read as one to its end.
+    #[error("{path}: reading stopped after {frames} frames: {problem}")]
     Capture {
         /// The input.
         path: String,
-        /// What libpcap said.
+        /// What is wrong there.
         problem: String,
+        /// How many frames were read before.
+        frames: u64,
     },
 }
 

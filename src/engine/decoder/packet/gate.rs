@@ -2,15 +2,16 @@
 //!
 //! One frame from 1970 or 2099 must neither end all flows nor stop time for those that follow. A frame that lies more
 //! than a day ahead of the input's time or more than an hour behind it, and the first of an input, is kept aside; it is
-//! taken as it is with the next that agrees with it, and refused when nothing confirms it.
+//! taken as it is with the next that agrees with it, and refused when one agrees with the known time or with another
+//! that is kept aside.
 
 use super::link::LinkType;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 const AHEAD_MAX_NANOS: i64 = 24 * HOUR_NANOS;
 const BEHIND_MAX_NANOS: i64 = HOUR_NANOS;
-/// How many frames must agree.
-const AGREED: usize = 2;
+/// Frames that are kept aside at once. Beyond it the oldest is refused.
+const HELD_MAX: usize = 8;
 
 /// A frame kept aside.
 #[derive(Debug)]
@@ -66,18 +67,25 @@ impl TimeGate {
                 is_behind: false,
             };
         }
-        let mut verdict = Verdict::default();
-        if self.held.last().is_some_and(|last| !agrees(last.time, time)) {
-            verdict.refused = self.held.len();
-            self.held.clear();
+        let (mut confirmed, others): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|held| agrees(held.time, time));
+        if confirmed.is_empty() {
+            self.held = others;
+            self.held.push(frame);
+            let refused = self.held.len().saturating_sub(HELD_MAX);
+            self.held.drain(..refused);
+            return Verdict {
+                refused,
+                ..Verdict::default()
+            };
         }
-        self.held.push(frame);
-        if self.held.len() >= AGREED {
-            verdict.is_behind = self.clock.is_some_and(|clock| time < clock);
-            verdict.confirmed = std::mem::take(&mut self.held);
-            self.clock = verdict.confirmed.iter().map(|frame| frame.time).max();
+        confirmed.push(frame);
+        let is_behind = self.clock.is_some_and(|clock| time < clock);
+        self.clock = confirmed.iter().map(|frame| frame.time).max();
+        Verdict {
+            refused: others.len(),
+            confirmed,
+            is_behind,
         }
-        verdict
     }
 
     /// The input has ended: of a short one all frames are taken, of a longer one nothing confirms what is left.
@@ -143,6 +151,11 @@ mod tests {
         check(&[5, 5, 6, 7], &[5, 5, 6, 7], 0);
         check(&[5, 5, 5, 9000, 6], &[5, 5, 5, 6], 1);
         check(&[9000, 5, 5, 5, 6], &[5, 5, 5, 6], 1);
+        check(&[5, 9000, 5, 5, 6], &[5, 5, 5, 6], 1);
+        check(&[5, 9000, 200, 400, 6, 7], &[5, 6, 7], 3);
+        check(&[5, 5, 900, 300, 901], &[5, 5, 900, 901], 1);
+        let sparse: Vec<_> = (0..20).map(|count| count * 48).collect();
+        check(&sparse, &sparse[20 - HELD_MAX..], 20 - HELD_MAX);
         check(&[5, 5, 5, 900, 900, 901, 902], &[5, 5, 5, 900, 900, 901, 902], 0);
         check(&[900, 900, 900, 5, 5, 5], &[900, 900, 900, 5, 5, 5], 0);
         check(&[5, 5, 5, 9000], &[5, 5, 5], 1);

@@ -124,6 +124,8 @@ pub struct PacketDecoder {
     /// The greatest time that was reached.
     clock: i64,
     due: Vec<u32>,
+    /// The flows that are still to be told at the end of the input.
+    ending: Option<std::vec::IntoIter<u32>>,
 }
 
 impl PacketDecoder {
@@ -139,6 +141,7 @@ impl PacketDecoder {
             inspector: Inspector::new(),
             clock: i64::MIN,
             due: Vec::new(),
+            ending: None,
             options,
         }
     }
@@ -181,9 +184,28 @@ impl PacketDecoder {
 
     /// The input has ended: everything that is open is told, in the order in which it began.
     pub fn finish(&mut self, output: &mut Output) {
-        let verdict = self.gate.finish();
-        self.obey(verdict, output);
-        self.end_all(output);
+        while self.finish_some(usize::MAX, output) {}
+    }
+
+    /// The same in steps of at most `flows_max` flows, so that the events of all of them need not exist at once. Gives
+    /// whether there is more to tell.
+    pub fn finish_some(&mut self, flows_max: usize, output: &mut Output) -> bool {
+        if self.ending.is_none() {
+            let verdict = self.gate.finish();
+            self.obey(verdict, output);
+            self.end_fragments(output);
+            self.ending = Some(self.table.numbers_by_age().into_iter());
+        }
+        for _ in 0..flows_max {
+            match self.ending.as_mut().and_then(Iterator::next) {
+                Some(number) => self.end_flow(number, output),
+                None => {
+                    self.ending = None;
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// What was met so far.
@@ -227,10 +249,14 @@ impl PacketDecoder {
         }
     }
 
-    fn end_all(&mut self, output: &mut Output) {
+    fn end_fragments(&mut self, output: &mut Output) {
         while let Some(joined) = self.fragments.expire(i64::MAX) {
             self.joined(&joined, output);
         }
+    }
+
+    fn end_all(&mut self, output: &mut Output) {
+        self.end_fragments(output);
         for number in self.table.numbers_by_age() {
             self.end_flow(number, output);
         }
