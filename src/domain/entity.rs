@@ -3,8 +3,10 @@
 //! The hash of these bytes, with a seed fixed for ever, decides the entity's key group and so its partition.
 
 use super::{Event, Field, Value};
-use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Entities hash to this many key groups; a partition is a set of whole key groups.
@@ -21,9 +23,19 @@ const TAG_IPV6: u8 = 6;
 const TAG_TEXT: u8 = 1;
 const TAG_NUMBER: u8 = 2;
 
-/// The canonical bytes of an entity: for each of its fields a tag and the value.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Entity(Box<[u8]>);
+/// The canonical bytes of an entity: for each of its fields a tag and the value. Takes 24 bytes; only an entity of more
+/// than [`HERE_BYTES_MAX`] bytes has some elsewhere. Entities are ordered as their bytes are.
+#[derive(Clone)]
+pub struct Entity(Held);
+
+/// An address, or two addresses of IPv4 and a port, are held in place.
+const HERE_BYTES_MAX: usize = 22;
+
+#[derive(Clone)]
+enum Held {
+    Here { length: u8, bytes: [u8; HERE_BYTES_MAX] },
+    Away(Box<[u8]>),
+}
 
 /// The hash of an entity's canonical bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,29 +51,44 @@ impl EntityHash {
 impl Entity {
     /// Keeps canonical bytes that [`write_entity`] has written.
     pub fn from_bytes(bytes: &[u8]) -> Self {
-        Entity(bytes.into())
+        let mut here = [0; HERE_BYTES_MAX];
+        match here.get_mut(..bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Entity(Held::Here {
+                    length: bytes.len() as u8,
+                    bytes: here,
+                })
+            }
+            None => Entity(Held::Away(bytes.into())),
+        }
     }
 
     /// The canonical bytes.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Held::Here { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Held::Away(bytes) => bytes,
+        }
     }
 
     /// The values of the entity, one for each of its fields and in their order.
     pub fn values(&self) -> Vec<EntityValue> {
-        read_values(&self.0)
+        read_values(self.bytes())
     }
 
     /// The entity of the first value alone: of a pair, its source.
     pub fn first(&self) -> Entity {
-        let length = match self.0.first() {
+        let bytes = self.bytes();
+        let length = match bytes.first() {
             Some(&TAG_IPV4) => 5,
             Some(&TAG_IPV6) => 17,
             Some(&TAG_NUMBER) => 9,
-            Some(_) => 2 + usize::from(self.0.get(1).copied().unwrap_or(0)),
+            Some(_) => 2 + usize::from(bytes.get(1).copied().unwrap_or(0)),
             None => 0,
         };
-        Entity(self.0.get(..length).unwrap_or(&self.0).into())
+        Entity::from_bytes(bytes.get(..length).unwrap_or(bytes))
     }
 
     /// The values separated by blanks, for a person: `10.0.0.7`, `10.0.0.7 203.0.113.9 443`.
@@ -78,6 +105,50 @@ impl Entity {
             };
         }
         text
+    }
+}
+
+impl PartialEq for Entity {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Entity {}
+
+impl PartialOrd for Entity {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entity {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl Hash for Entity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Entity").field(&self.bytes()).finish()
+    }
+}
+
+impl Serialize for Entity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.bytes().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Entity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<[u8]>::deserialize(deserializer).map(|bytes| Entity::from_bytes(&bytes))
     }
 }
 
@@ -202,6 +273,25 @@ mod tests {
         assert!(write_entity(&event, &fields, &mut bytes).is_some());
         assert_eq!(Entity::from_bytes(&bytes).text(), "10.0.0.7 2001:db8::1 443 Zoë");
         assert_eq!(write_entity(&event, &[Field::HostName], &mut bytes), None);
+    }
+
+    #[test]
+    fn an_entity_is_compared_by_its_bytes_wherever_they_lie() {
+        let lengths = [0, 1, HERE_BYTES_MAX - 1, HERE_BYTES_MAX, HERE_BYTES_MAX + 1, 100];
+        let all: Vec<Vec<u8>> = lengths
+            .iter()
+            .flat_map(|length| [vec![3u8; *length], [vec![3u8; *length], vec![7]].concat()])
+            .collect();
+        for one in &all {
+            let entity = Entity::from_bytes(one);
+            assert_eq!(entity.bytes(), one.as_slice());
+            let bytes = postcard::to_stdvec(&entity).expect("written");
+            assert_eq!(postcard::from_bytes::<Entity>(&bytes).expect("read"), entity);
+            for other in &all {
+                assert_eq!(entity.cmp(&Entity::from_bytes(other)), one.cmp(other));
+            }
+        }
+        assert_eq!(size_of::<Entity>(), 24);
     }
 
     #[test]
