@@ -1,5 +1,6 @@
-//! Same records, same alerts: byte for byte, however many partitions there are, wherever watermarks stand, and in
-//! whatever order records come within `disorder_max`.
+//! Same records, same alerts: byte for byte, however many partitions there are, however many events are handed to them
+//! at once, wherever watermarks stand, wherever the engine is saved and restored, into whatever number of partitions, and
+//! in whatever order records come within `disorder_max`.
 
 use stakeout::domain::{Alert, Duration, Event, Field, Networks, Timestamp};
 use stakeout::engine::catalog::embedded;
@@ -9,7 +10,7 @@ use stakeout::engine::program::{EngineBounds, Program};
 use stakeout::engine::triage::Budget;
 
 const DISORDER_MAX: Duration = Duration::from_millis(500);
-const SEED: u64 = 20_261_122;
+const SEEDS: [u64; 3] = [20_261_122, 7, 4_000_000_007];
 
 /// A generator of numbers, the same on every machine (Steele et al., SplitMix64).
 struct Numbers(u64);
@@ -61,8 +62,8 @@ fn flow(time: Timestamp, source: u64, destination: u64, port: u64, bytes: u64) -
 
 /// Six hours of ordinary logins and flows with a scan, a guess and a crowd of guessers in them, for five inputs that
 /// often share a time, with one record of 2099 in the middle.
-fn inputs() -> Vec<Vec<Event>> {
-    let mut numbers = Numbers(SEED);
+fn inputs(seed: u64) -> Vec<Vec<Event>> {
+    let mut numbers = Numbers(seed);
     let begin = Timestamp::from_seconds(1_780_000_000);
     let mut inputs = vec![Vec::new(); 5];
     for second in 0..6 * 3600u64 {
@@ -137,16 +138,49 @@ fn merged(mut inputs: Vec<Vec<Event>>, shuffle_seed: Option<u64>) -> Vec<Stamped
 }
 
 /// How one run differs from another without being allowed to differ in its result.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Debug)]
 struct Manner {
     partitions: usize,
+    batch_events: usize,
     watermark_seed: Option<u64>,
+    /// Saved after this share of the way, in thousandths, and restored into an engine of so many partitions.
+    restarts: Vec<(usize, usize)>,
     entities_max: Option<u32>,
-    /// Saved and restored into a new engine at these shares of the way, in percent.
-    restarts: &'static [usize],
+    budget: Budget,
 }
 
-fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
+impl Default for Manner {
+    fn default() -> Self {
+        Manner {
+            partitions: 1,
+            batch_events: 256,
+            watermark_seed: None,
+            restarts: Vec::new(),
+            entities_max: None,
+            budget: Budget::Unlimited,
+        }
+    }
+}
+
+impl Manner {
+    /// A manner of which everything is left to chance.
+    fn drawn(numbers: &mut Numbers) -> Manner {
+        let mut count = |of: &[usize]| of[numbers.below(of.len() as u64) as usize];
+        let partitions = count(&[1, 2, 3, 8, 1024]);
+        let batch_events = count(&[1, 2, 37, 256, 4096]);
+        let restarts = count(&[0, 1, 2, 4]);
+        let restarts = (0..restarts).map(|_| (numbers.below(1000) as usize, 1 + numbers.below(12) as usize));
+        Manner {
+            partitions,
+            batch_events,
+            restarts: restarts.collect(),
+            watermark_seed: Some(numbers.below(1 << 32)),
+            ..Manner::default()
+        }
+    }
+}
+
+fn alerts(events: Vec<Stamped>, manner: &Manner) -> Vec<Alert> {
     let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
     let bounds = manner
         .entities_max
@@ -154,27 +188,22 @@ fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
             entities_per_key_group_max,
         });
     let program = Program::new(&catalog, Networks::default(), bounds).expect("not too many detectors");
-    let begin = || {
-        let partitions = manner.partitions.max(1);
-        Engine::new(
-            program.clone(),
-            Budget::AlertsPerDay(20.0),
-            partitions,
-            jiff::tz::TimeZone::UTC,
-        )
+    let begin = |partitions| {
+        Engine::new(program.clone(), manner.budget, partitions, jiff::tz::TimeZone::UTC)
+            .with_batches_of(manner.batch_events)
     };
-    let mut engine = begin();
+    let mut engine = begin(manner.partitions);
     let mut numbers = manner.watermark_seed.map(Numbers);
     let mut alerts = Vec::new();
-    let restarts: Vec<_> = manner
-        .restarts
-        .iter()
-        .map(|percent| events.len() * percent / 100)
-        .collect();
+    let length = events.len();
     for (place, stamped) in events.into_iter().enumerate() {
-        if restarts.contains(&place) {
+        for (_, partitions) in manner
+            .restarts
+            .iter()
+            .filter(|(share, _)| length * share / 1000 == place)
+        {
             let bytes = engine.save(&mut alerts).expect("state is written");
-            engine = begin();
+            engine = begin(*partitions);
             engine.restore(&bytes).expect("state is read");
         }
         if let Some(numbers) = &mut numbers
@@ -185,11 +214,18 @@ fn alerts(events: Vec<Stamped>, manner: Manner) -> String {
         engine.push(stamped, &mut alerts);
     }
     engine.finish(&mut alerts);
+    let is_bounded = manner.entities_max.is_some();
+    assert_eq!(
+        engine.totals().shared > 0,
+        is_bounded,
+        "the bound is reached where there is one"
+    );
     alerts
-        .iter()
-        .map(without_positions)
-        .map(|alert| format!("{alert:?}\n"))
-        .collect()
+}
+
+/// What is compared: everything that an alert says.
+fn told(alerts: &[Alert]) -> String {
+    alerts.iter().map(|alert| format!("{alert:?}\n")).collect()
 }
 
 /// Positions of evidence may differ when the records of an input are in another order.
@@ -200,63 +236,92 @@ fn without_positions(alert: &Alert) -> Alert {
     alert
 }
 
-#[test]
-fn partitions_watermarks_and_shuffles_change_nothing() {
-    let plain = alerts(
-        merged(inputs(), None),
-        Manner {
-            partitions: 1,
-            ..Manner::default()
-        },
-    );
-    let told = plain.lines().count();
-    assert!(
-        told >= 3,
-        "the attacks of the sample are told, {told} forms were:\n{plain}"
-    );
-    for partitions in [2, 8, 1024] {
-        let other = alerts(
-            merged(inputs(), None),
-            Manner {
-                partitions,
-                ..Manner::default()
-            },
-        );
-        assert_eq!(plain, other, "{partitions} partitions");
-    }
-    for seed in [1, 2] {
-        let manner = Manner {
-            partitions: 3,
-            watermark_seed: Some(seed),
-            ..Manner::default()
-        };
-        assert_eq!(
-            plain,
-            alerts(merged(inputs(), None), manner),
-            "watermarks of seed {seed}"
-        );
-        let manner = Manner {
-            partitions: 2,
-            ..Manner::default()
-        };
-        assert_eq!(
-            plain,
-            alerts(merged(inputs(), Some(seed)), manner),
-            "shuffle of seed {seed}"
+/// Compares texts of many lines by the first line in which they differ.
+fn assert_same(one: &str, other: &str, how: &dyn std::fmt::Debug) {
+    if one != other {
+        let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+        panic!(
+            "{how:?}: {} and {} forms of alerts, first difference {differs:#?}",
+            one.lines().count(),
+            other.lines().count()
         );
     }
 }
 
 #[test]
-fn saving_and_restoring_anywhere_changes_nothing() {
-    let manner = Manner {
-        partitions: 4,
-        ..Manner::default()
-    };
-    let plain = alerts(merged(inputs(), None), manner);
-    for restarts in [&[1, 50][..], &[17, 34, 66, 67], &[68, 69, 99]] {
-        let other = alerts(merged(inputs(), None), Manner { restarts, ..manner });
-        assert_eq!(plain, other, "restarted at {restarts:?} %");
+fn the_manner_of_running_changes_nothing() {
+    for seed in SEEDS {
+        let plain = alerts(merged(inputs(seed), None), &Manner::default());
+        let folded = plain.iter().filter(|alert| alert.merged_into.is_some()).count();
+        assert!(
+            plain.len() >= 10 && folded >= 1,
+            "seed {seed}: {} alerts, {folded} folded",
+            plain.len()
+        );
+        let plain = told(&plain);
+        let mut numbers = Numbers(seed);
+        for _ in 0..4 {
+            let manner = Manner::drawn(&mut numbers);
+            let other = alerts(merged(inputs(seed), None), &manner);
+            assert_same(&plain, &told(&other), &(seed, manner));
+        }
+    }
+}
+
+#[test]
+fn every_number_of_partitions_and_every_size_of_a_batch_gives_the_same() {
+    let seed = SEEDS[0];
+    let budget = Budget::AlertsPerDay(20.0);
+    let plain = alerts(
+        merged(inputs(seed), None),
+        &Manner {
+            budget,
+            ..Manner::default()
+        },
+    );
+    assert!(plain.len() >= 3, "the attacks of the sample are told: {}", told(&plain));
+    for (partitions, batch_events) in [(1, 1), (8, 4096), (1024, 100)] {
+        let manner = Manner {
+            partitions,
+            batch_events,
+            budget,
+            ..Manner::default()
+        };
+        let other = alerts(merged(inputs(seed), None), &manner);
+        assert_same(&told(&plain), &told(&other), &manner);
+    }
+}
+
+#[test]
+fn records_shuffled_within_disorder_max_give_the_same() {
+    for seed in SEEDS {
+        let run = |shuffle_seed, manner| {
+            let alerts = alerts(merged(inputs(seed), shuffle_seed), &manner);
+            told(&alerts.iter().map(without_positions).collect::<Vec<_>>())
+        };
+        let plain = run(None, Manner::default());
+        let manner = Manner::drawn(&mut Numbers(seed ^ 1));
+        let how = (seed, manner.clone());
+        assert_same(&plain, &run(Some(seed), manner), &how);
+    }
+}
+
+#[test]
+fn saving_and_restoring_in_the_middle_of_an_attack_changes_nothing() {
+    let seed = SEEDS[0];
+    let plain = told(&alerts(merged(inputs(seed), None), &Manner::default()));
+    for restarts in [
+        vec![(10, 4), (500, 1)],
+        vec![(660, 8), (670, 8), (680, 2), (690, 1024)],
+        vec![(0, 3), (999, 1)],
+    ] {
+        let manner = Manner {
+            partitions: 4,
+            restarts,
+            ..Manner::default()
+        };
+        let other = alerts(merged(inputs(seed), None), &manner);
+        assert_same(&plain, &told(&other), &manner);
     }
 }
 
@@ -274,34 +339,40 @@ fn state_that_cannot_be_used_is_refused_whole() {
     };
     let bytes = begin(2).save(&mut Vec::new()).expect("state is written");
     assert!(begin(2).restore(&bytes).is_ok());
-    assert!(begin(3).restore(&bytes).is_err());
+    assert!(begin(3).restore(&bytes).is_ok());
     assert!(begin(2).restore(&bytes[..1]).is_err());
     assert!(begin(2).restore(&bytes[..bytes.len() / 2]).is_err());
     assert!(begin(2).restore(&[9, 9, 9]).is_err());
 }
 
 #[test]
-fn reaching_the_bound_of_entities_is_the_same_for_any_number_of_partitions() {
-    let manner = |partitions| Manner {
-        partitions,
-        entities_max: Some(1),
-        ..Manner::default()
-    };
-    let plain = alerts(merged(inputs(), None), manner(1));
-    assert_eq!(plain, alerts(merged(inputs(), None), manner(8)));
-    assert_eq!(plain, alerts(merged(inputs(), None), manner(1024)));
+fn reaching_the_bound_of_entities_is_the_same_in_every_manner() {
+    for seed in SEEDS {
+        let entities_max = Some(1);
+        let plain = alerts(
+            merged(inputs(seed), None),
+            &Manner {
+                entities_max,
+                ..Manner::default()
+            },
+        );
+        assert!(plain.len() > 3, "seed {seed}: {} alerts", plain.len());
+        let manner = Manner {
+            entities_max,
+            ..Manner::drawn(&mut Numbers(seed ^ 2))
+        };
+        let other = alerts(merged(inputs(seed), None), &manner);
+        assert_same(&told(&plain), &told(&other), &(seed, manner));
+    }
 }
 
 #[test]
 fn a_record_of_2099_is_refused_and_moves_nothing() {
-    let mut without = inputs();
+    let seed = SEEDS[0];
+    let mut without = inputs(seed);
+    let before: usize = without.iter().map(Vec::len).sum();
     without[2].retain(|event| event.time() < Timestamp::from_seconds(4_000_000_000));
-    let manner = Manner {
-        partitions: 1,
-        ..Manner::default()
-    };
-    assert_eq!(
-        alerts(merged(inputs(), None), manner),
-        alerts(merged(without, None), manner)
-    );
+    assert_eq!(without.iter().map(Vec::len).sum::<usize>() + 1, before);
+    let run = |inputs| alerts(merged(inputs, None), &Manner::default());
+    assert_same(&told(&run(inputs(seed))), &told(&run(without)), &seed);
 }

@@ -4,10 +4,14 @@
 //! A partition never asks what time it is: events and watermarks tell. Whatever was due before an event happens before
 //! it, so that a watermark more or less changes nothing.
 
+mod saved;
+
+pub(super) use saved::{SavedEntities, restore, save};
+
 use super::order::Stamped;
 use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
-use super::table::{Bounds, Found, Row, SavedTable, Table};
+use super::table::{Bounds, Found, Posted, Row, Table};
 use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
 use crate::domain::{
     Duration, Entity, EntityHash, EntityValue, Field, Finding, Neighbourhood, Networks, Timestamp, Value, hash_value,
@@ -19,6 +23,9 @@ use std::net::IpAddr;
 
 /// Entities that have not been seen for so many half-lives of the slowest detector are forgotten.
 const FORGOTTEN_HALF_LIVES: i64 = 8;
+
+/// Visits whose state is looked up together.
+const AHEAD: usize = 8;
 
 /// One entity of an event, for a partition.
 #[derive(Clone, Debug)]
@@ -63,21 +70,10 @@ struct Wake {
     silence: bool,
 }
 
-/// A watch that has not yet had a say in what is usual.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Newborn {
-    kind: u8,
-    plan: u16,
-    row: u32,
-    hash: EntityHash,
-}
-
 /// The entities of a partition.
 pub struct Partition {
     tables: Vec<Table>,
     wakes: BinaryHeap<Reverse<Wake>>,
-    /// Watches whose first window has not been closed yet.
-    newborn: Vec<Newborn>,
     summary: EpochSummary,
     swept_day: i64,
     judgements: u64,
@@ -90,7 +86,6 @@ impl Partition {
         Partition {
             tables: program.kinds.iter().map(|_| Table::new()).collect(),
             wakes: BinaryHeap::new(),
-            newborn: Vec::new(),
             summary: blank,
             swept_day: i64::MIN,
             judgements: 0,
@@ -123,7 +118,10 @@ impl Partition {
         findings: &mut Vec<Finding>,
     ) {
         let mut moved = batch.moved.iter().peekable();
-        for visit in visits {
+        for (place, visit) in visits.iter().enumerate() {
+            if place % AHEAD == 0 {
+                self.fetch(&visits[place..visits.len().min(place + AHEAD)]);
+            }
             while let Some((_, address)) = moved.next_if(|(before, _)| *before <= visit.event) {
                 self.forget_address(*address);
             }
@@ -143,6 +141,26 @@ impl Partition {
         for (_, address) in moved {
             self.forget_address(*address);
         }
+    }
+
+    /// Looks at the state that these visits are for, so that it lies in the processor's cache when their turn comes. What
+    /// is waited for is waited for together.
+    fn fetch(&self, visits: &[Visit]) {
+        let mut rows = [None; AHEAD];
+        for (row, visit) in rows.iter_mut().zip(visits) {
+            let table = &self.tables[usize::from(visit.kind)];
+            *row = table.probable(visit.hash).map(|number| (table, number));
+        }
+        let mut seen = 0;
+        for (table, number) in rows.iter().flatten() {
+            seen ^= table.row(*number).map_or(0, |row| row.last.nanos());
+        }
+        for (table, number) in rows.iter().flatten() {
+            for posted in table.row(*number).into_iter().flat_map(|row| &row.watches) {
+                seen ^= i64::from(posted.watch.glance());
+            }
+        }
+        std::hint::black_box(seen);
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one visit, each of its own type")]
@@ -169,6 +187,7 @@ impl Partition {
         let Some(row) = table.row_mut(number) else { return };
         row.last = row.last.max(stamped.engine_time);
         let group = usize::from(row.group).min(GROUPS - 1);
+        let mut has_new = false;
         let mut detectors = visit.detectors;
         while detectors != 0 {
             let detector_number = detectors.trailing_zeros() as usize;
@@ -201,15 +220,8 @@ impl Partition {
                 let silence = watch.silence_due(plan, belief);
                 self.judgements += outcome.judgements;
                 take_up(&mut self.summary, plan_number, &outcome);
+                has_new |= is_new;
                 let (kind, hash) = (visit.kind, row.hash);
-                if is_new {
-                    self.newborn.push(Newborn {
-                        kind,
-                        plan: plan_number,
-                        row: number,
-                        hash,
-                    });
-                }
                 for (at, silence) in silence
                     .map(|at| (at, true))
                     .into_iter()
@@ -236,6 +248,9 @@ impl Partition {
                     findings.push(finding);
                 }
             }
+        }
+        if has_new {
+            table.bear(number);
         }
     }
 
@@ -265,7 +280,7 @@ impl Partition {
             let belief = &version.beliefs[usize::from(wake.plan)][group];
             let bar = version.bars[usize::from(plan.detector)];
             let (shared, entity) = (row.shared, row.entity.clone());
-            let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == wake.plan) else {
+            let Some(Posted { watch, .. }) = row.watches.iter_mut().find(|posted| posted.plan == wake.plan) else {
                 continue;
             };
             let raised = if wake.silence {
@@ -314,42 +329,31 @@ impl Partition {
 
     /// Closes the first windows that are over.
     fn settle_newborn(&mut self, now: Timestamp, program: &Program, version: &Version, findings: &mut Vec<Finding>) {
-        let (tables, summary) = (&mut self.tables, &mut self.summary);
-        let mut judgements = 0;
-        self.newborn.retain(|newborn| {
-            let Some(row) = tables[usize::from(newborn.kind)].row_mut(newborn.row) else {
-                return false;
-            };
-            if row.hash != newborn.hash {
-                return false;
-            }
-            let plan = &program.plans[usize::from(newborn.plan)];
-            let group = usize::from(row.group).min(GROUPS - 1);
-            let belief = &version.beliefs[usize::from(newborn.plan)][group];
-            let votes = &mut summary.votes[usize::from(newborn.plan)][group];
-            let (shared, entity) = (row.shared, &row.entity);
-            let Some((_, watch)) = row.watches.iter_mut().find(|(number, _)| *number == newborn.plan) else {
-                return false;
-            };
-            let mut outcome = Outcome::default();
-            let done = watch.settle_first(
-                Moment {
-                    now,
-                    entity: newborn.hash.0,
-                },
-                plan,
-                belief,
-                votes,
-                &mut outcome,
-            );
-            judgements += outcome.judgements;
-            take_up(summary, newborn.plan, &outcome);
-            for raised in outcome.raised {
-                findings.push(finding(raised, plan, entity.clone(), shared, version));
-            }
-            !done
-        });
-        self.judgements += judgements;
+        let (summary, judgements) = (&mut self.summary, &mut self.judgements);
+        for table in &mut self.tables {
+            table.see_to_newborn(|row| {
+                let group = usize::from(row.group).min(GROUPS - 1);
+                row.newborn = false;
+                for posted in row.watches.iter_mut().filter(|posted| !posted.settled) {
+                    let number = usize::from(posted.plan);
+                    let plan = &program.plans[number];
+                    let belief = &version.beliefs[number][group];
+                    let votes = &mut summary.votes[number][group];
+                    let moment = Moment {
+                        now,
+                        entity: row.hash.0,
+                    };
+                    let mut outcome = Outcome::default();
+                    posted.settled = posted.watch.settle_first(moment, plan, belief, votes, &mut outcome);
+                    row.newborn |= !posted.settled;
+                    *judgements += outcome.judgements;
+                    take_up(summary, posted.plan, &outcome);
+                    for raised in outcome.raised {
+                        findings.push(finding(raised, plan, row.entity.clone(), row.shared, version));
+                    }
+                }
+            });
+        }
     }
 
     /// An address has passed to another machine: its baselines are not that machine's.
@@ -358,56 +362,6 @@ impl Partition {
             table.retain(|row| !matches!(row.entity.values().first(), Some(EntityValue::Ip(held)) if *held == address));
         }
     }
-
-    /// What outlives a process.
-    pub(super) fn save(&self) -> SavedPartition {
-        let mut wakes: Vec<Wake> = self.wakes.iter().map(|Reverse(wake)| *wake).collect();
-        wakes.sort_unstable();
-        SavedPartition {
-            tables: self.tables.iter().map(Table::save).collect(),
-            wakes,
-            newborn: self.newborn.clone(),
-            summary: self.summary.clone(),
-            swept_day: self.swept_day,
-            judgements: self.judgements,
-        }
-    }
-
-    /// The partition that was saved. Nothing when it contradicts itself.
-    pub(super) fn restore(saved: SavedPartition, program: &Program) -> Option<Partition> {
-        let tables: Option<Vec<Table>> = saved.tables.into_iter().map(Table::restore).collect();
-        let tables = tables.filter(|tables| tables.len() == program.kinds.len())?;
-        let plans = program.plans.len();
-        let known = |kind: u8, plan: u16| usize::from(kind) < program.kinds.len() && usize::from(plan) < plans;
-        let good = saved.wakes.iter().all(|wake| known(wake.kind, wake.plan))
-            && saved.newborn.iter().all(|newborn| known(newborn.kind, newborn.plan))
-            && tables
-                .iter()
-                .flat_map(Table::rows)
-                .flat_map(|row| &row.watches)
-                .all(|(plan, _)| usize::from(*plan) < plans)
-            && saved.summary.votes.len() == plans;
-        good.then(|| Partition {
-            tables,
-            wakes: saved.wakes.into_iter().map(Reverse).collect(),
-            newborn: saved.newborn,
-            summary: saved.summary,
-            swept_day: saved.swept_day,
-            judgements: saved.judgements,
-            scratch: Vec::new(),
-        })
-    }
-}
-
-/// A partition as it is saved.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SavedPartition {
-    tables: Vec<SavedTable>,
-    wakes: Vec<Wake>,
-    newborn: Vec<Newborn>,
-    summary: EpochSummary,
-    swept_day: i64,
-    judgements: u64,
 }
 
 /// What a detector measures of an event: the hash of the watched value and the watched number. Nothing when the event
@@ -494,15 +448,19 @@ fn watch_of<'a>(
     belief: &Belief,
     time: Timestamp,
 ) -> (&'a mut Watch, bool) {
-    let held = row.watches.iter().position(|(number, _)| *number == plan_number);
+    let held = row.watches.iter().position(|posted| posted.plan == plan_number);
     let place = held.unwrap_or_else(|| {
         if row.watches.len() == row.watches.capacity() {
             row.watches.reserve_exact(1 + row.watches.len() / 2);
         }
-        row.watches.push((plan_number, Watch::new(watched, plan, belief, time)));
+        row.watches.push(Posted {
+            plan: plan_number,
+            settled: false,
+            watch: Watch::new(watched, plan, belief, time),
+        });
         row.watches.len() - 1
     });
-    (&mut row.watches[place].1, held.is_none())
+    (&mut row.watches[place].watch, held.is_none())
 }
 
 /// Adds what one watch brought about to the epoch's summary.

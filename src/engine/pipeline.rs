@@ -2,7 +2,7 @@
 //! epochs, and hands the findings of all partitions to triage in their one order.
 
 use super::order::Stamped;
-use super::partition::{Batch, Partition, Visit};
+use super::partition::{self, Batch, Partition, Visit};
 use super::population::{Population, epoch_of};
 use super::program::Program;
 use super::selection::Selection;
@@ -12,8 +12,11 @@ use crate::domain::{Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROU
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Events that are handed to the partitions at once.
+/// Events that are handed at once to partitions that run on threads of their own.
 const BATCH_EVENTS_MAX: usize = 4096;
+/// Events that are handed to the partitions at once where the same thread reads them and runs the partitions: few enough
+/// to be still in the processor's cache.
+const BATCH_EVENTS_ALONE: usize = 256;
 /// When no event comes for so long, collection has paused, and nobody's silence is judged.
 const PAUSE: Duration = Duration::from_seconds(15 * 60);
 /// Leases that are remembered.
@@ -24,6 +27,7 @@ pub struct Engine {
     program: Program,
     partitions: Vec<Partition>,
     threads: usize,
+    batch_events_max: usize,
     population: Population,
     triage: Triage,
     batch: Batch,
@@ -59,11 +63,17 @@ impl Engine {
     pub fn new(program: Program, budget: Budget, partitions: usize, zone: jiff::tz::TimeZone) -> Engine {
         let population = Population::new(&program.definitions, budget);
         let partitions = partitions.clamp(1, KEY_GROUPS);
+        let threads = partitions.min(std::thread::available_parallelism().map_or(1, usize::from));
         Engine {
             partitions: (0..partitions)
                 .map(|_| Partition::new(&program, population.blank()))
                 .collect(),
-            threads: partitions.min(std::thread::available_parallelism().map_or(1, usize::from)),
+            threads,
+            batch_events_max: if threads > 1 {
+                BATCH_EVENTS_MAX
+            } else {
+                BATCH_EVENTS_ALONE
+            },
             population,
             triage: Triage::new(budget),
             batch: Batch {
@@ -82,6 +92,14 @@ impl Engine {
             zone: WeekClock::new(zone),
             program,
         }
+    }
+
+    /// Hands so many events to the partitions at once, in place of what suits the number of threads. No alert depends
+    /// on it.
+    #[must_use]
+    pub fn with_batches_of(mut self, events: usize) -> Engine {
+        self.batch_events_max = events.clamp(1, BATCH_EVENTS_MAX);
+        self
     }
 
     /// What is run.
@@ -118,7 +136,7 @@ impl Engine {
         self.epoch_events += 1;
         self.enrich(&mut stamped.event);
         self.route(stamped);
-        if self.batch.events.len() >= BATCH_EVENTS_MAX {
+        if self.batch.events.len() >= self.batch_events_max {
             self.run_batch(alerts);
         }
     }
@@ -176,7 +194,7 @@ impl Engine {
             epoch_events: self.epoch_events,
             leases,
             findings: self.findings.clone(),
-            partitions: self.partitions.iter().map(Partition::save).collect(),
+            entities: partition::save(&self.partitions, self.population.blank()),
             population: self.population.save(),
             triage: self.triage.clone(),
         })
@@ -192,21 +210,15 @@ impl Engine {
             let what = other.or(missing).map_or_else(|| "their order".to_owned(), Clone::clone);
             return Err(SnapshotProblem::OtherDetectors { what });
         }
-        if saved.partitions.len() != self.partitions.len() {
-            return Err(SnapshotProblem::OtherPartitions {
-                found: saved.partitions.len(),
-                wanted: self.partitions.len(),
-            });
-        }
         let corrupt = |what: &str| SnapshotProblem::Corrupt {
             reason: format!("{what} contradict themselves"),
         };
-        let program = &self.program;
-        let partitions: Option<Vec<_>> = saved
-            .partitions
-            .into_iter()
-            .map(|partition| Partition::restore(partition, program))
-            .collect();
+        let partitions = partition::restore(
+            saved.entities,
+            &self.program,
+            self.partitions.len(),
+            &self.population.blank(),
+        );
         self.partitions = partitions.ok_or_else(|| corrupt("entities"))?;
         if !self.population.restore(saved.population) {
             return Err(corrupt("priors"));
@@ -414,7 +426,7 @@ impl Engine {
 }
 
 /// The partition of a key group: key groups are dealt out in equal runs.
-fn partition_of(hash: EntityHash, partitions: usize) -> usize {
+pub(super) fn partition_of(hash: EntityHash, partitions: usize) -> usize {
     hash.key_group() * partitions / KEY_GROUPS
 }
 

@@ -2,9 +2,10 @@
 //!
 //! The form is a format number in two bytes, then postcard. It names its plans by detector, version and window, and is
 //! refused when they are others: a baseline that was learned by another definition answers another question. A form that
-//! is not known is refused whole, never half read.
+//! is not known is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can
+//! take them up.
 
-use super::partition::SavedPartition;
+use super::partition::SavedEntities;
 use super::population::SavedPopulation;
 use super::triage::Triage;
 use crate::domain::{Definition, Finding, Timestamp};
@@ -16,7 +17,7 @@ pub const FORMAT: u16 = 2;
 
 /// Everything that the engine has learned and has open.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Saved {
+pub(super) struct Saved<'a> {
     pub(super) plans: Vec<String>,
     pub(super) epoch: Option<i64>,
     pub(super) now: Timestamp,
@@ -24,7 +25,7 @@ pub(super) struct Saved {
     pub(super) epoch_events: u64,
     pub(super) leases: Vec<(IpAddr, u64)>,
     pub(super) findings: Vec<Finding>,
-    pub(super) partitions: Vec<SavedPartition>,
+    pub(super) entities: SavedEntities<'a>,
     pub(super) population: SavedPopulation,
     pub(super) triage: Triage,
 }
@@ -58,14 +59,6 @@ pub enum SnapshotProblem {
         /// A difference.
         what: String,
     },
-    /// It was saved by another number of partitions.
-    #[error("the state was saved by {found} partitions, this run has {wanted}; give --threads {found}")]
-    OtherPartitions {
-        /// How many there were.
-        found: usize,
-        /// How many there are.
-        wanted: usize,
-    },
 }
 
 /// The names of all plans: detector, version and window.
@@ -81,14 +74,14 @@ pub(super) fn plan_names(definitions: &[Definition]) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn write(saved: &Saved) -> Result<Vec<u8>, SnapshotProblem> {
+pub(super) fn write(saved: &Saved<'_>) -> Result<Vec<u8>, SnapshotProblem> {
     let bytes = FORMAT.to_le_bytes().to_vec();
     postcard::to_extend(saved, bytes).map_err(|error| SnapshotProblem::Corrupt {
         reason: error.to_string(),
     })
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Saved, SnapshotProblem> {
+pub(super) fn read(bytes: &[u8]) -> Result<Saved<'static>, SnapshotProblem> {
     let Some((format, body)) = bytes.split_first_chunk::<2>() else {
         return Err(SnapshotProblem::TooShort { bytes: bytes.len() });
     };
@@ -96,9 +89,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Saved, SnapshotProblem> {
     if found != FORMAT {
         return Err(SnapshotProblem::UnknownFormat { found });
     }
-    let (saved, rest): (Saved, &[u8]) = postcard::take_from_bytes(body).map_err(|error| SnapshotProblem::Corrupt {
-        reason: error.to_string(),
-    })?;
+    let (saved, rest): (Saved<'static>, &[u8]) =
+        postcard::take_from_bytes(body).map_err(|error| SnapshotProblem::Corrupt {
+            reason: error.to_string(),
+        })?;
     if rest.is_empty() {
         Ok(saved)
     } else {

@@ -28,8 +28,21 @@ pub struct Row {
     pub group: u8,
     /// Whether several entities beyond the bound share it.
     pub shared: bool,
+    /// Whether some of its watches have not had their say in what is usual yet.
+    pub newborn: bool,
     /// By plan, in the order in which they were first needed.
-    pub watches: Vec<(u16, Watch)>,
+    pub watches: Vec<Posted>,
+}
+
+/// A watch with its plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Posted {
+    /// The number of its plan.
+    pub plan: u16,
+    /// Whether it has had its say in what is usual, after its first window at the latest.
+    pub settled: bool,
+    /// The watch.
+    pub watch: Watch,
 }
 
 /// The entities of one kind.
@@ -38,21 +51,16 @@ pub struct Table {
     rows: Vec<Option<Row>>,
     free: Vec<u32>,
     index: HashTable<u32>,
+    /// Rows that are newborn, each once.
+    newborn: Vec<u32>,
     counts: Vec<u32>,
-    contacts: Vec<Option<Box<[u8; 2 * CONTACT_CELLS]>>>,
+    contacts: Vec<Option<Box<Contacts>>>,
     contacts_day: i64,
     shared_visits: u64,
 }
 
-/// A table as it is saved.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SavedTable {
-    rows: Vec<Option<Row>>,
-    free: Vec<u32>,
-    contacts: Vec<(u16, Vec<u8>)>,
-    contacts_day: i64,
-    shared_visits: u64,
-}
+/// A key group's sketch of the contacts of pairs without state.
+pub(super) type Contacts = [u8; 2 * CONTACT_CELLS];
 
 /// What an entity's visit finds.
 pub enum Found {
@@ -113,6 +121,7 @@ impl Table {
                 last: now,
                 group: group(),
                 shared: false,
+                newborn: false,
                 watches: Vec::new(),
             }));
         }
@@ -129,66 +138,83 @@ impl Table {
             last: now,
             group: group(),
             shared: true,
+            newborn: false,
             watches: Vec::new(),
         }))
     }
 
-    /// The row of a number, while it is the one of this entity.
+    /// The row of a number.
+    pub fn row(&self, number: u32) -> Option<&Row> {
+        self.rows.get(number as usize)?.as_ref()
+    }
+
+    /// The row of a number, to be changed.
     pub fn row_mut(&mut self, number: u32) -> Option<&mut Row> {
         self.rows.get_mut(number as usize)?.as_mut()
     }
 
-    /// Every row, in no particular order.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().flatten()
-    }
-
-    /// What outlives a process.
-    pub(super) fn save(&self) -> SavedTable {
-        let contacts = self.contacts.iter().enumerate();
-        SavedTable {
-            rows: self.rows.clone(),
-            free: self.free.clone(),
-            contacts: contacts
-                .filter_map(|(group, cells)| Some((group as u16, cells.as_ref()?.to_vec())))
-                .collect(),
-            contacts_day: self.contacts_day,
-            shared_visits: self.shared_visits,
-        }
-    }
-
-    /// The table that was saved. Nothing when it contradicts itself.
-    pub(super) fn restore(saved: SavedTable) -> Option<Table> {
-        let mut table = Table {
-            rows: saved.rows,
-            free: saved.free,
-            ..Table::new()
-        };
-        table.contacts_day = saved.contacts_day;
-        table.shared_visits = saved.shared_visits;
-        for (group, cells) in saved.contacts {
-            *table.contacts.get_mut(usize::from(group))? = Some(Box::new(cells.try_into().ok()?));
-        }
-        if table
-            .free
+    /// Every row with its number, in no particular order.
+    pub fn rows(&self) -> impl Iterator<Item = (u32, &Row)> {
+        self.rows
             .iter()
-            .any(|number| !matches!(table.rows.get(*number as usize), Some(None)))
+            .zip(0u32..)
+            .filter_map(|(row, number)| Some((number, row.as_ref()?)))
+    }
+
+    /// Every row that is newborn, to be seen to; those stay that `see` leaves so.
+    pub fn see_to_newborn(&mut self, mut see: impl FnMut(&mut Row)) {
+        let rows = &mut self.rows;
+        self.newborn.retain(|number| {
+            let Some(row) = rows.get_mut(*number as usize).and_then(Option::as_mut) else {
+                return false;
+            };
+            see(row);
+            row.newborn
+        });
+        // A flood of new entities leaves no list of their number behind.
+        self.newborn.shrink_to(2 * self.newborn.len());
+    }
+
+    /// A row has a new watch.
+    pub fn bear(&mut self, number: u32) {
+        if let Some(row) = self.rows.get_mut(number as usize).and_then(Option::as_mut)
+            && !row.newborn
         {
-            return None;
+            row.newborn = true;
+            self.newborn.push(number);
         }
-        let rows = &table.rows;
-        for (number, row) in rows.iter().enumerate() {
-            let Some(row) = row else { continue };
-            if !row.shared {
-                table.counts[row.hash.key_group()] += 1;
-            }
-            table.index.insert_unique(row.hash.0, number as u32, |number| {
-                rows.get(*number as usize)
-                    .and_then(Option::as_ref)
-                    .map_or(0, |row| row.hash.0)
-            });
+    }
+
+    /// The sketches of contacts, by key group, and the day that they are of.
+    pub(super) fn contacts(&self) -> (i64, impl Iterator<Item = (u16, &Contacts)>) {
+        let contacts = self.contacts.iter().zip(0u16..);
+        let contacts = contacts.filter_map(|(cells, group)| Some((group, &**cells.as_ref()?)));
+        (self.contacts_day, contacts)
+    }
+
+    /// Takes up a row that was saved. Gives its number.
+    pub(super) fn take_up(&mut self, row: Row) -> u32 {
+        if !row.shared {
+            self.counts[row.hash.key_group()] += 1;
         }
-        Some(table)
+        let is_newborn = row.newborn;
+        let number = self.insert(row);
+        if is_newborn {
+            self.newborn.push(number);
+        }
+        number
+    }
+
+    /// Takes up the sketch of a key group's contacts. Nothing when there is no such key group.
+    pub(super) fn take_up_contacts(&mut self, day: i64, group: u16, cells: &Contacts) -> Option<()> {
+        self.contacts_day = day;
+        *self.contacts.get_mut(usize::from(group))? = Some(Box::new(*cells));
+        Some(())
+    }
+
+    /// Takes up how many visits there were by entities that share a baseline.
+    pub(super) fn take_up_shared_visits(&mut self, visits: u64) {
+        self.shared_visits += visits;
     }
 
     /// Drops every entity that `keep` does not keep.
@@ -208,6 +234,14 @@ impl Table {
             self.rows[number] = None;
             self.free.push(number as u32);
         }
+        let rows = &self.rows;
+        let is_there = |number: &u32| rows.get(*number as usize).is_some_and(Option::is_some);
+        self.newborn.retain(is_there);
+    }
+
+    /// The number of the row that an entity of this hash most probably has, without looking at the row.
+    pub(super) fn probable(&self, hash: EntityHash) -> Option<u32> {
+        self.index.find(hash.0, |_| true).copied()
     }
 
     fn find(&self, hash: EntityHash, bytes: &[u8]) -> Option<u32> {

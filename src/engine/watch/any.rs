@@ -46,6 +46,19 @@ impl Watch {
         }
     }
 
+    /// The number of the open window. Asking for it brings the watch into the processor's cache.
+    #[inline]
+    pub fn glance(&self) -> i32 {
+        match self {
+            Watch::Count(watch) => watch.slot(),
+            Watch::Ratio(watch) => watch.slot(),
+            Watch::Category(watch) => watch.slot(),
+            Watch::Magnitude(watch) => watch.slot(),
+            Watch::Hours(watch) => watch.slot(),
+            Watch::Interval(watch) => watch.slot(),
+        }
+    }
+
     /// Takes an event in. The entity's vote, when it is due, goes to `votes`.
     pub fn observe(
         &mut self,

@@ -48,6 +48,11 @@ impl CategoryWatch {
         self.baseline.tell(votes);
     }
 
+    /// The number of the open window.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+
     /// Takes an event in.
     pub fn observe(
         &mut self,

@@ -193,6 +193,11 @@ where
         }
     }
 
+    /// The number of the open window.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+
     /// The baseline behind it.
     pub fn baseline(&self) -> &B {
         &self.baseline

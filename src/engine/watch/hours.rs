@@ -39,6 +39,11 @@ impl HoursWatch {
         }
     }
 
+    /// The number of the open window.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+
     /// The baseline behind it.
     pub fn baseline(&self) -> &TimeOfWeek {
         &self.baseline

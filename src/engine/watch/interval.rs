@@ -42,6 +42,11 @@ impl IntervalWatch {
         }
     }
 
+    /// The number of the open window.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+
     /// Takes a contact in.
     pub fn observe(
         &mut self,

@@ -38,6 +38,11 @@ impl RatioWatch {
         }
     }
 
+    /// The number of the open window.
+    pub fn slot(&self) -> i32 {
+        self.slot
+    }
+
     /// The baseline behind it.
     pub fn baseline(&self) -> &Ratio {
         &self.baseline
