@@ -3,6 +3,7 @@
 
 use super::{
     Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_begin, rung_of,
+    step_begin, step_of,
 };
 use crate::domain::{Duration, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Judgement, Learned, Scale, SeasonVote, surprise_of};
@@ -153,6 +154,7 @@ pub struct Growing<B> {
     voted: i32,
     /// The epoch of the last vote on calibration.
     drawn: i32,
+    /// The step that the open window has reached.
     rung: u16,
     pub(super) silence_rung: u16,
     late: u16,
@@ -328,17 +330,18 @@ where
         }
         let judging = self.judging(self.hour, plan, peers);
         let (judgement, surprise) = self.judge_upper(total, &judging);
-        let rung = rung_of(surprise);
-        if rung > self.rung {
-            self.rung = rung;
+        let step = step_of(surprise, sight.bar);
+        if step > self.rung {
+            self.rung = step;
             if surprise >= STRANGE {
                 self.stretch();
             }
             let raised = self.raise(total, surprise, &judgement, sight, plan, &judging);
             outcome.raised.push(raised);
         }
-        if !self.exact || rung >= self.rung {
-            self.next = self.beginning_of(self.rung + 1, total, &judging);
+        if !self.exact || step >= self.rung {
+            let wanted = step_begin(self.rung + 1, sight.bar);
+            self.next = self.beginning_of(wanted, total, &judging);
             self.exact = true;
         }
     }
@@ -353,9 +356,8 @@ where
         (judgement, surprise)
     }
 
-    /// The smallest total above `total` that reaches a rung, by doubling and halving.
-    fn beginning_of(&self, rung: u16, total: f64, judging: &Judging<'_, B::Prior>) -> f64 {
-        let wanted = rung_begin(rung);
+    /// The smallest total above `total` that is so surprising, by doubling and halving.
+    fn beginning_of(&self, wanted: f64, total: f64, judging: &Judging<'_, B::Prior>) -> f64 {
         let reaches = |total: f64| self.judge_upper(total, judging).1 >= wanted;
         let whole = matches!(self.total, Total::Distinct(_)) || total.fract() == 0.0;
         let (mut below, mut step) = (total, total.max(1.0));

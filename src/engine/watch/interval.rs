@@ -1,7 +1,7 @@
 //! The rhythm of contacts: how regular the gaps of a pair are, against the population's pairs, and how common its
 //! destination is.
 
-use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_of, told};
+use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_begin, step_of, told};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Contact, GAPS_MIN, Interval, IntervalPrior, IntervalSummary,
@@ -102,8 +102,8 @@ impl IntervalWatch {
                 .calibration
                 .vote(CalibrationVote::new(&judgement, sight.entity, false, incident, uniform));
         }
-        let rung = rung_of(surprise);
-        if rung > self.rung && gaps as f64 >= plan.at_least {
+        let rung = step_of(surprise, sight.bar);
+        if rung > self.rung && surprise >= rung_begin(1) && gaps as f64 >= plan.at_least {
             self.rung = rung;
             let mut notes = Notes::default();
             notes.add(sight, plan, false);

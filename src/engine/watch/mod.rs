@@ -51,6 +51,22 @@ pub(super) fn rung_begin(rung: u16) -> f64 {
     }
 }
 
+/// The number of the highest step that a surprise reaches: the rungs, and the bar from which a detector's alerts are told
+/// as a step of its own, so that what passes the bar between two rungs is told.
+pub(super) fn step_of(surprise: f64, bar: f64) -> u16 {
+    rung_of(surprise) + u16::from(surprise >= bar)
+}
+
+/// The surprise at which a step begins.
+pub(super) fn step_begin(step: u16, bar: f64) -> f64 {
+    let below = rung_of(bar);
+    match step {
+        step if step <= below => rung_begin(step),
+        step if step == below + 1 => bar,
+        step => rung_begin(step - 1),
+    }
+}
+
 /// What a watch needs to know of its detector, compiled once.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -406,6 +422,11 @@ mod tests {
         ] {
             assert_eq!(rung_of(surprise), rung, "{surprise}");
             assert!(rung_begin(rung) <= surprise && surprise < rung_begin(rung + 1));
+            for bar in [2.0, 2.5, 4.0, 7.1] {
+                let step = step_of(surprise, bar);
+                assert!(step_begin(step, bar) <= surprise && surprise < step_begin(step + 1, bar));
+                assert_eq!(surprise >= bar, step_begin(step, bar) >= bar, "{surprise} {bar}");
+            }
         }
     }
 }
