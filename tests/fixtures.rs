@@ -1,85 +1,21 @@
 //! Every scenario of `fixtures/`: attacks are found, benign recordings stay quiet, and what is told does not change
 //! unnoticed. `UPDATE_SNAPSHOTS=1 cargo test --test fixtures` writes the snapshots anew; read their difference as code.
 
+mod support;
+
 use serde_json::Value;
-use stakeout::engine::catalog::embedded;
-use stakeout::engine::program::EngineBounds;
-use stakeout::engine::triage::Budget;
-use stakeout::run::OutputFormat;
-use stakeout::run::replay::{Replay, run};
+use stakeout::run::replay::run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// What a scenario's `truth.yml` says.
-#[derive(Debug, serde::Deserialize)]
-struct Truth {
-    attack: bool,
-    #[serde(default)]
-    expect: Vec<Expectation>,
-    alerts_per_day_max: Option<f64>,
-    inputs: Vec<String>,
-}
-
-#[derive(Debug, serde::Deserialize)]
-struct Expectation {
-    detector: String,
-    #[serde(default)]
-    entity: BTreeMap<String, Value>,
-    from: String,
-    to: String,
-    #[serde(default)]
-    required: bool,
-}
-
-struct Scenario {
-    name: String,
-    folder: PathBuf,
-    truth: Truth,
-}
-
-fn scenarios() -> Vec<Scenario> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let mut found: Vec<_> = fs::read_dir(&root)
-        .expect("the folder of fixtures")
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("truth.yml").exists())
-        .collect();
-    found.sort();
-    found
-        .into_iter()
-        .map(|folder| {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let text = fs::read_to_string(folder.join("truth.yml")).expect("a file that exists");
-            let truth = yaml_serde::from_str(&text).unwrap_or_else(|error| panic!("{name}/truth.yml: {error}"));
-            Scenario { name, folder, truth }
-        })
-        .collect()
-}
+use support::{Expectation, replay, scenarios};
 
 /// The last form of every alert of a replay, in the order in which they were first told, with `first_told` added.
 fn alerts(inputs: &[PathBuf], threads: usize) -> (Vec<Value>, String) {
     let mut output = Vec::new();
     let mut errors = Vec::new();
-    let request = Replay {
-        inputs: inputs.to_vec(),
-        catalog: embedded::catalog().expect("the detectors that are built in have no mistakes"),
-        networks: stakeout::domain::Networks::default(),
-        site_zone: jiff::tz::TimeZone::UTC,
-        bounds: EngineBounds::default(),
-        flows_max: 100_000,
-        disorder_max: stakeout::domain::Duration::from_millis(500),
-        threads,
-        format: Some(OutputFormat::Ecs),
-        budget: Budget::AlertsPerDay(20.0),
-        year: Some(2026),
-        line_zone: None,
-        state: None,
-        summary: None,
-        quiet: true,
-    };
+    let request = replay(inputs.to_vec(), threads);
     run(&request, Box::new(&mut output), &mut errors).expect("a replay");
     assert!(errors.is_empty(), "{}", String::from_utf8_lossy(&errors));
     let text = String::from_utf8(output).expect("documents are UTF-8");
@@ -173,13 +109,7 @@ fn attacks_are_found_benign_recordings_are_quiet_and_nothing_changes_unnoticed()
     let mut matrix = BTreeMap::new();
     let mut detectors = BTreeSet::new();
     for scenario in scenarios() {
-        let inputs: Vec<_> = scenario
-            .truth
-            .inputs
-            .iter()
-            .map(|input| scenario.folder.join(input))
-            .collect();
-        let (alerts, _) = alerts(&inputs, 1);
+        let (alerts, _) = alerts(&scenario.inputs(), 1);
         for expectation in scenario.truth.expect.iter().filter(|expectation| expectation.required) {
             if !alerts.iter().any(|alert| meets(alert, expectation)) {
                 problems.push(format!(
@@ -251,12 +181,7 @@ fn the_number_of_partitions_changes_nothing() {
     let Some(scenario) = scenarios.iter().find(|scenario| scenario.truth.attack) else {
         return;
     };
-    let inputs: Vec<_> = scenario
-        .truth
-        .inputs
-        .iter()
-        .map(|input| scenario.folder.join(input))
-        .collect();
+    let inputs = scenario.inputs();
     let (_, one) = alerts(&inputs, 1);
     for partitions in [2, 8, 1024] {
         assert!(

@@ -127,7 +127,7 @@ impl<T> TimeGuard<T> {
 }
 
 /// An event with its place in the order of everything: (engine time, content, input, sequence).
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stamped {
     /// The greatest event time that its input had reached.
     pub engine_time: Timestamp,

@@ -9,7 +9,9 @@ use super::state::StateFile;
 use super::summary::{InputSummary, Summary};
 use crate::domain::{Alert, Networks};
 use crate::edge::sink::Letterhead;
+use crate::edge::source::Stop;
 use crate::engine::catalog::Catalog;
+use crate::engine::order::Stamped;
 use crate::engine::pipeline::Engine;
 use crate::engine::program::{EngineBounds, Program};
 use crate::engine::triage::Budget;
@@ -90,13 +92,7 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     if let Some(state) = &state {
         state.restore(&mut engine)?;
     }
-    let reading = Reading {
-        year: request.year,
-        zone: request.line_zone.clone(),
-        flows_max: request.flows_max,
-        disorder_max: request.disorder_max,
-        stop: shutdown.stop.clone(),
-    };
+    let reading = reading(request, shutdown.stop.clone());
     let mut complaints = Vec::new();
     let (mut merge, named) = open_all(&request.inputs, &reading, &mut complaints);
     let mut output = Output::new(request.format.unwrap_or_else(default_format), stdout);
@@ -134,6 +130,32 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
         None if summary.problems.is_empty() => Ended::Well,
         None => Ended::WithProblems,
     })
+}
+
+/// The events of a replay's inputs in their one order, before any detector has seen them.
+///
+/// # Errors
+/// When an input cannot be read; the message names each.
+pub fn events(request: &Replay) -> anyhow::Result<Vec<Stamped>> {
+    let mut complaints = Vec::new();
+    let (mut merge, _) = open_all(&request.inputs, &reading(request, Stop::default()), &mut complaints);
+    let mut events = Vec::new();
+    while let Some(stamped) = merge.next(&mut complaints) {
+        events.push(stamped);
+    }
+    let problems: Vec<_> = complaints.into_iter().map(|complaint| complaint.0).collect();
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(events)
+}
+
+fn reading(request: &Replay, stop: Stop) -> Reading {
+    Reading {
+        year: request.year,
+        zone: request.line_zone.clone(),
+        flows_max: request.flows_max,
+        disorder_max: request.disorder_max,
+        stop,
+    }
 }
 
 /// Judges event by event until the inputs end, a signal comes or what is told can't be written.
