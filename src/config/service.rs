@@ -267,3 +267,58 @@ fn document_format(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> DocumentFor
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let found = Config::read("s.yml", text).expect_err("mistakes");
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_shipped_configuration_has_no_mistakes() {
+        let config = Config::read("deploy/stakeout.yaml", include_str!("../../deploy/stakeout.yaml"));
+        let service = config.expect("without mistakes").service;
+        assert_eq!(service.http, Service::default().http);
+        assert_eq!(service.inputs.files.len(), 4);
+        assert_eq!(
+            service.sinks,
+            [Sink {
+                name: "stdout".to_owned(),
+                kind: SinkKind::Stdout {
+                    format: DocumentFormat::Ecs
+                }
+            }]
+        );
+    }
+
+    #[test]
+    fn mistakes_about_the_service_are_told_with_their_place() {
+        let text = "\
+http: { listen: '0.0.0.0:9750' }
+inputs: { files: [{ pth: /var/log/a }] }
+store: { commit_every: never }
+sinks:
+  - { type: fiel, path: a }
+  - { type: file }
+  - { type: stdout, format: csv }
+  - { type: stdout }
+";
+        assert_eq!(
+            mistakes(text),
+            [
+                "s.yml:1: http: a listener that is not on loopback needs a `token_file`",
+                "s.yml:2: inputs/files/1: the files have no `path`",
+                "s.yml:2: inputs/files/1/pth: unknown key `pth`; did you mean `path`?",
+                "s.yml:3: store/commit_every: must be a length of time from 10ms to 1d, such as `5s`",
+                "s.yml:5: sinks/1/type: there is no sink `fiel`; did you mean `file`?",
+                "s.yml:6: sinks/2: the sink has no `path`",
+                "s.yml:7: sinks/3/format: there is no format `csv`; did you mean `ecs`?",
+                "s.yml:8: sinks/4: there are two sinks `stdout`; give one of them a `name`",
+            ]
+        );
+    }
+}
