@@ -36,6 +36,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("user_host_fan_out", "selection"),
     ("user_new_source", "selection"),
     ("user_new_source", "local"),
+    ("user_unusual_hour", "selection"),
 ];
 
 fn detectors() -> impl Iterator<Item = &'static str> {

@@ -2,8 +2,8 @@
 //! and, on the ladder of surprise, while it is still open.
 
 use super::{
-    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_begin, rung_of,
-    step_begin, step_of,
+    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_begin, step_begin,
+    step_of,
 };
 use crate::domain::{Duration, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Judgement, Learned, Scale, SeasonVote, surprise_of};
