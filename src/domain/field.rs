@@ -131,6 +131,7 @@ fields! {
     HostIp "host.ip" Ip;
     ClientMac "client.mac" Keyword;
     ClientIp "client.ip" Ip;
+    ServerAddress "server.address" Keyword;
     ServerIp "server.ip" Ip;
     ServerPort "server.port" Long;
     UserName "user.name" Keyword;

@@ -282,6 +282,9 @@ impl Engine {
             let direction = self.program.networks.direction(source, destination);
             event.add_str(Field::NetworkDirection, direction.word());
         }
+        if event.has(Field::HttpResponseStatusCode) && !event.has(Field::ServerAddress) {
+            name_server(event);
+        }
         if event.has(Field::DhcpAssignedIp) {
             self.lease(event);
         }
@@ -458,6 +461,21 @@ impl WeekClock {
         // 1970-01-01 was a Thursday.
         ((time.seconds() + self.offset_seconds).div_euclid(3600) + 72).rem_euclid(168) as u8
     }
+}
+
+/// What a web server is called whose log names neither its machine nor a site.
+const UNNAMED_SERVER: &str = "web-server";
+
+/// Adds who answered a web request: its address where packets were seen, else the machine that wrote the log, else the
+/// site that was asked for. A client may ask for any site, so that comes last.
+fn name_server(event: &mut Event) {
+    if let Some(address) = event.ip(Field::DestinationIp) {
+        event.add_str(Field::ServerAddress, &address.to_string());
+        return;
+    }
+    let name = event.str(Field::HostName).or_else(|| event.str(Field::UrlDomain));
+    let name = name.unwrap_or(UNNAMED_SERVER).to_owned();
+    event.add_str(Field::ServerAddress, &name);
 }
 
 #[cfg(test)]
