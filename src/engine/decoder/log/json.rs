@@ -1,19 +1,23 @@
-//! JSON lines of every kind: tells each line's kind from its keys and hands it to that kind's reader. A file may mix
-//! kinds; the last one is tried first.
+//! JSON of every kind, one document a line or printed over several: tells each document's kind from its keys and hands
+//! it to that kind's reader. A file may mix kinds; the last one is tried first.
 
+use super::document::{Documents, Piece};
 use super::scanner::{Broken, Json, Pairs};
+use super::wrapped::{self, Inside};
 use super::zeek::{Reader, place_of_path};
 use super::zeek_kinds::{KINDS, OTHER_MARKS};
-use super::{LineDecoder, ecs, eve, windows, zeek_json};
+use super::{LineContext, LineDecoder, ecs, eve, windows, zeek_json};
 use crate::domain::{Event, Timestamp};
 use crate::engine::decoder::Output;
 
-/// Reads lines that hold one JSON object each: Zeek's logs, Suricata's EVE, Windows events, and ECS.
-#[derive(Debug)]
+/// Reads JSON objects: Zeek's logs, Suricata's EVE, Windows events, ECS, and lines in envelopes of JSON.
 pub struct JsonLines {
     last: Option<Family>,
     /// The readers of Zeek's logs, as they stand in the table of kinds.
     zeek: Vec<Reader>,
+    documents: Documents,
+    /// Who reads the lines in envelopes; nobody where this decoder reads what was in one.
+    inside: Option<Inside>,
 }
 
 /// Whose JSON a line is.
@@ -24,12 +28,16 @@ enum Family {
     Eve,
     Windows,
     Ecs,
+    Docker,
+    Journal,
 }
 
 /// What a reader has made of a line.
 pub(super) enum Read {
     /// An event.
     Event(Event),
+    /// An envelope, and the line that was in it, if it is text.
+    Envelope(Option<String>),
     /// The line is not of the kind that the reader reads.
     Other,
     /// The line is well formed and says nothing that is watched; the word for the tally.
@@ -44,18 +52,22 @@ impl From<Broken> for Read {
     }
 }
 
-impl Default for JsonLines {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl JsonLines {
     /// A decoder that has seen no line yet.
-    pub fn new() -> Self {
+    pub fn new(context: LineContext) -> Self {
+        JsonLines {
+            inside: Some(Inside::new(context)),
+            ..JsonLines::without_envelopes()
+        }
+    }
+
+    /// A decoder that opens no envelopes.
+    pub(super) fn without_envelopes() -> Self {
         JsonLines {
             last: None,
             zeek: KINDS.iter().map(Reader::new).collect(),
+            documents: Documents::default(),
+            inside: None,
         }
     }
 
@@ -86,6 +98,8 @@ impl JsonLines {
             Family::Eve => eve::read(text),
             Family::Windows => windows::read(text),
             Family::Ecs => ecs::read(text),
+            Family::Docker => wrapped::docker(text).unwrap_or_else(Read::from),
+            Family::Journal => wrapped::journal(text).unwrap_or_else(Read::from),
         }
     }
 }
@@ -101,6 +115,7 @@ fn told_by_keys(text: &str) -> Result<Told, Broken> {
     let mut pairs = Pairs::of(text)?;
     let (mut ts, mut connection, mut other_zeek, mut by_mark) = (false, false, false, None);
     let (mut timestamp, mut event_type, mut windows, mut ecs) = (false, false, false, false);
+    let (mut log, mut stream, mut journal) = (false, false, false);
     while let Some((key, value)) = pairs.next()? {
         match key {
             "_path" => {
@@ -114,6 +129,9 @@ fn told_by_keys(text: &str) -> Result<Told, Broken> {
             "event_type" => event_type = true,
             "EventID" | "winlog" | "Event" => windows = true,
             "@timestamp" => ecs = true,
+            "log" => log = !matches!(value, Json::Object(_)),
+            "stream" => stream = true,
+            "__REALTIME_TIMESTAMP" => journal = true,
             _ => {
                 other_zeek = other_zeek || OTHER_MARKS.contains(&key);
                 if by_mark.is_none() {
@@ -128,13 +146,59 @@ fn told_by_keys(text: &str) -> Result<Told, Broken> {
         _ if timestamp && event_type => Told::Family(Family::Eve),
         _ if windows => Told::Family(Family::Windows),
         _ if ecs => Told::Family(Family::Ecs),
+        _ if journal => Told::Family(Family::Journal),
+        _ if log && stream => Told::Family(Family::Docker),
         _ => Told::Unknown,
     })
 }
 
+impl JsonLines {
+    /// Reads one document, which `lines` lines held, and accounts for them.
+    fn document(&mut self, text: &str, lines: u64, output: &mut Output) {
+        let read = self.read(text);
+        // Those inside account for a line of their own.
+        if lines == 1
+            && let Some(inside) = &mut self.inside
+        {
+            let done = match &read {
+                Read::Envelope(Some(line)) => inside.line(line.as_bytes(), output),
+                Read::Event(event) if matches!(self.last, Some(Family::Ecs)) => inside.message(event, output),
+                _ => false,
+            };
+            if done {
+                return;
+            }
+        }
+        output.tally.records += lines;
+        match read {
+            Read::Event(event) => {
+                output.tally.decoded += lines;
+                output.events.push(event);
+            }
+            Read::Envelope(_) => ignore(output, "wrapped_other", lines),
+            Read::Ignored(kind) => ignore(output, kind, lines),
+            Read::Other => refuse(output, "unknown_json", lines),
+            Read::Refused(reason) => refuse(output, reason, lines),
+        }
+    }
+
+    /// Accounts for the lines of a document that has no end.
+    fn give_up(output: &mut Output, lines: u64) {
+        output.tally.records += lines;
+        refuse(output, "unfinished_json", lines);
+    }
+}
+
+fn ignore(output: &mut Output, kind: &'static str, lines: u64) {
+    (0..lines).for_each(|_| output.tally.ignore(kind));
+}
+
+fn refuse(output: &mut Output, reason: &'static str, lines: u64) {
+    (0..lines).for_each(|_| output.tally.refuse(reason));
+}
+
 impl LineDecoder for JsonLines {
     fn line(&mut self, line: &[u8], output: &mut Output) {
-        output.tally.records += 1;
         let whole;
         let text = match std::str::from_utf8(line) {
             Ok(text) => text,
@@ -145,18 +209,30 @@ impl LineDecoder for JsonLines {
         };
         // rsyslog marks JSON that it passes on (Common Event Expression).
         let text = text.strip_prefix("@cee:").unwrap_or(text);
-        match self.read(text) {
-            Read::Event(event) => {
-                output.tally.decoded += 1;
-                output.events.push(event);
+        let (given_up, piece) = self.documents.take(text);
+        JsonLines::give_up(output, given_up);
+        match piece {
+            Piece::Whole(text) => self.document(text, 1, output),
+            Piece::Document(text, lines) => self.document(&text, lines, output),
+            Piece::Part => {}
+            Piece::Between => {
+                output.tally.records += 1;
+                output.tally.ignore("between_json");
             }
-            Read::Ignored(kind) => output.tally.ignore(kind),
-            Read::Other => output.tally.refuse("unknown_json"),
-            Read::Refused(reason) => output.tally.refuse(reason),
         }
     }
 
-    fn advance(&mut self, _time: Timestamp, _output: &mut Output) {}
+    fn advance(&mut self, time: Timestamp, output: &mut Output) {
+        if let Some(inside) = &mut self.inside {
+            inside.advance(time, output);
+        }
+    }
 
-    fn finish(&mut self, _output: &mut Output) {}
+    fn finish(&mut self, output: &mut Output) {
+        let lines = self.documents.give_up();
+        JsonLines::give_up(output, lines);
+        if let Some(inside) = &mut self.inside {
+            inside.finish(output);
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod audit_syscall;
 mod audit_tests;
 #[cfg(test)]
 pub(crate) mod check;
+mod document;
 mod ecs;
 mod eve;
 mod eve_details;
@@ -31,6 +32,7 @@ mod web_access;
 mod web_error;
 mod windows;
 mod windows_security;
+mod wrapped;
 mod zeek;
 mod zeek_domain;
 mod zeek_json;
@@ -84,7 +86,8 @@ pub trait LineDecoder: Send {
 pub enum Format {
     /// Zeek's own log files, with their `#fields` header.
     ZeekTsv,
-    /// One JSON object a line: Zeek, Suricata EVE, Windows events, ECS.
+    /// JSON objects, one a line or printed over several: Zeek, Suricata EVE, Windows events, ECS; and lines that Docker,
+    /// journald or a shipper wrapped in JSON.
     Json,
     /// Linux audit records, raw or enriched.
     Audit,
@@ -135,7 +138,7 @@ impl Format {
     pub fn decoder(self, context: LineContext) -> Box<dyn LineDecoder> {
         match self {
             Format::ZeekTsv => Box::new(zeek_tsv::ZeekTsv::new()),
-            Format::Json => Box::new(json::JsonLines::new()),
+            Format::Json => Box::new(json::JsonLines::new(context)),
             Format::Audit => Box::new(audit::AuditDecoder::new(context)),
             Format::WebAccess => Box::new(web_access::WebAccessDecoder::new(context)),
             Format::WebError => Box::new(web_error::WebErrorDecoder::new(context)),
@@ -158,6 +161,9 @@ pub fn detect(head: &[u8]) -> Option<Format> {
         Some(end) => head.get(..end).unwrap_or(head),
         None => head,
     };
+    if document::begin(whole) {
+        return Some(Format::Json);
+    }
     let mut known = vec![0usize; Format::ALL.len()];
     let mut lines = 0usize;
     for line in whole.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {

@@ -4,7 +4,7 @@
 use super::syslog_time::month;
 use super::text::{Kind, add_kind, add_source, add_user, ip, number, rsplit_once, split_once, word};
 use super::values::{add_url, add_url_host};
-use super::{LineContext, LineDecoder};
+use super::{LineContext, LineDecoder, web_error};
 use crate::domain::{Event, Field, Timestamp, days_from_civil};
 use crate::engine::decoder::Output;
 
@@ -226,13 +226,24 @@ pub(super) fn add_request(event: &mut Event, request: &[u8]) {
     }
 }
 
-/// Reads the lines of one access log.
+/// The request that a line of an access log tells of.
+pub(super) fn event(line: &[u8]) -> Option<Event> {
+    let access = parse(line)?;
+    let mut event = Event::new(access.time());
+    access.add(&mut event);
+    event.add_str(Field::EventDataset, "web.access");
+    Some(event)
+}
+
+/// Reads the lines of one access log, and messages of an error log that stand between: a container's output has both.
 #[derive(Debug)]
-pub(super) struct WebAccessDecoder;
+pub(super) struct WebAccessDecoder {
+    context: LineContext,
+}
 
 impl WebAccessDecoder {
-    pub(super) fn new(_context: LineContext) -> Self {
-        WebAccessDecoder
+    pub(super) fn new(context: LineContext) -> Self {
+        WebAccessDecoder { context }
     }
 }
 
@@ -244,15 +255,13 @@ impl LineDecoder for WebAccessDecoder {
             output.tally.ignore("comment");
             return;
         }
-        let Some(access) = parse(line) else {
-            output.tally.refuse("bad_access_line");
-            return;
-        };
-        output.tally.decoded += 1;
-        let mut event = Event::new(access.time());
-        access.add(&mut event);
-        event.add_str(Field::EventDataset, "web.access");
-        output.events.push(event);
+        match event(line).or_else(|| web_error::event(line, self.context)) {
+            Some(event) => {
+                output.tally.decoded += 1;
+                output.events.push(event);
+            }
+            None => output.tally.refuse("bad_access_line"),
+        }
     }
 
     fn advance(&mut self, _time: Timestamp, _output: &mut Output) {}

@@ -6,7 +6,7 @@ use super::text::{
     Kind, add_kind, add_source, add_user, between, leading_number, number, rsplit_once, split_once, word,
 };
 use super::values::add_url_host;
-use super::web_access::add_request;
+use super::web_access::{self, add_request};
 use super::{LineContext, LineDecoder};
 use crate::domain::{Duration, Event, Field, Timestamp, days_from_civil, parse_civil};
 use crate::engine::decoder::Output;
@@ -162,28 +162,34 @@ fn refused_user(message: &[u8]) -> Option<&[u8]> {
     end.map(|(user, _)| user)
 }
 
-/// Reads the lines of one error log.
+/// The message that a line of an error log holds. Its time is a wall clock's.
+pub(super) fn event(line: &[u8], context: LineContext) -> Option<Event> {
+    let complaint = parse(line)?;
+    let offset = Duration::from_seconds(i64::from(context.offset_minutes) * 60);
+    let mut event = Event::new(complaint.time.minus(offset));
+    complaint.add(&mut event);
+    Some(event)
+}
+
+/// Reads the lines of one error log, and requests that stand between: a container's output has both.
 #[derive(Debug)]
 pub(super) struct WebErrorDecoder {
-    offset: Duration,
+    context: LineContext,
 }
 
 impl WebErrorDecoder {
     pub(super) fn new(context: LineContext) -> Self {
-        WebErrorDecoder {
-            offset: Duration::from_seconds(i64::from(context.offset_minutes) * 60),
-        }
+        WebErrorDecoder { context }
     }
 }
 
 impl LineDecoder for WebErrorDecoder {
     fn line(&mut self, line: &[u8], output: &mut Output) {
         output.tally.records += 1;
-        match parse(line.trim_ascii()) {
-            Some(complaint) => {
+        let line = line.trim_ascii();
+        match event(line, self.context).or_else(|| web_access::event(line)) {
+            Some(event) => {
                 output.tally.decoded += 1;
-                let mut event = Event::new(complaint.time.minus(self.offset));
-                complaint.add(&mut event);
                 output.events.push(event);
             }
             None => output.tally.refuse("bad_error_line"),
@@ -237,5 +243,17 @@ mod tests {
     fn broken_lines_never_panic() {
         let lines: Vec<&str> = LINES.iter().map(|(line, _)| *line).collect();
         mutate(Format::WebError, &lines.join("\n"), 2000);
+    }
+
+    #[test]
+    fn requests_and_messages_of_one_file_are_both_read() {
+        let request = r#"10.0.0.7 - - [01/Dec/2021:13:53:34 +0000] "GET /a HTTP/1.1" 200 8"#;
+        let message = "2021/12/01 13:53:33 [error] 31#31: *46 open() failed, client: 10.0.0.7, server: localhost";
+        for (format, lines) in [
+            (Format::WebError, [message, message, request].join("\n")),
+            (Format::WebAccess, [request, request, message].join("\n")),
+        ] {
+            assert_eq!(decode(format, &lines).len(), 3);
+        }
     }
 }
