@@ -257,8 +257,8 @@ mod tests {
         show(&catalog(), "domain_dns_tunnel", &mut out).expect("it is there");
         let text = String::from_utf8(out).expect("text");
         for expected in [
-            "distinct_bytes of dns.question.subdomain",
-            "from 400 bytes of different values on",
+            "distinct of dns.question.subdomain",
+            "from 12 different values on",
             "needs fields",
             "T1071.004",
         ] {
