@@ -39,6 +39,14 @@ pub struct TimeGuard<T> {
     refused: u64,
 }
 
+/// Whether more records can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Quiet,
+    Ended,
+}
+
 impl<T> Default for TimeGuard<T> {
     fn default() -> Self {
         TimeGuard {
@@ -66,12 +74,17 @@ impl<T> TimeGuard<T> {
             return;
         }
         self.held.push_back((time, record));
-        self.decide(false, &mut pass);
+        self.decide(End::Open, &mut pass);
     }
 
     /// The input has ended: decides on what is still held.
     pub fn finish(&mut self, mut pass: impl FnMut(Timestamp, T)) {
-        self.decide(true, &mut pass);
+        self.decide(End::Ended, &mut pass);
+    }
+
+    /// The input is quiet: passes what would be believed if it had ended, and goes on holding the rest.
+    pub fn rest(&mut self, mut pass: impl FnMut(Timestamp, T)) {
+        self.decide(End::Quiet, &mut pass);
     }
 
     /// How many records were refused as implausible.
@@ -79,7 +92,7 @@ impl<T> TimeGuard<T> {
         self.refused
     }
 
-    fn decide(&mut self, ended: bool, pass: &mut impl FnMut(Timestamp, T)) {
+    fn decide(&mut self, end: End, pass: &mut impl FnMut(Timestamp, T)) {
         while let Some(&(time, _)) = self.held.front() {
             let jumps = self.reached.is_none_or(|reached| time > reached.plus(JUMP_MAX));
             if !jumps {
@@ -101,9 +114,13 @@ impl<T> TimeGuard<T> {
                 self.release(false, pass);
             } else if followers - against >= WITNESSES {
                 self.release(true, pass);
-            } else if ended {
+            } else if end != End::Open {
                 let short = self.reached.is_none_or(|reached| time <= reached.plus(LAST_JUMP_MAX));
-                self.release(against == 0 && (short || followers > 0), pass);
+                let believed = against == 0 && (short || followers > 0);
+                if !believed && end == End::Quiet {
+                    return;
+                }
+                self.release(believed, pass);
             } else if self.held.len() > HELD_MAX {
                 self.release(false, pass);
             } else {
@@ -342,6 +359,27 @@ mod tests {
         ] {
             assert_eq!(believed(&input), (expected, refused), "{input:?}");
         }
+    }
+
+    #[test]
+    fn a_quiet_input_refuses_nothing_that_may_still_be_confirmed() {
+        let monday = 1_700_000_000 + 60 * HOUR;
+        let mut guard = TimeGuard::default();
+        let mut passed = Vec::new();
+        for second in [1_700_000_000, 1_700_000_001, 1_700_000_002, monday] {
+            guard.push(Timestamp::from_seconds(second), (), |time, ()| {
+                passed.push(time.seconds())
+            });
+            guard.rest(|time, ()| passed.push(time.seconds()));
+        }
+        assert_eq!(passed, [1_700_000_000, 1_700_000_001, 1_700_000_002]);
+        for second in [monday + 1, monday + 2] {
+            guard.push(Timestamp::from_seconds(second), (), |time, ()| {
+                passed.push(time.seconds())
+            });
+        }
+        assert_eq!(passed[3..], [monday, monday + 1, monday + 2]);
+        assert_eq!(guard.refused(), 0);
     }
 
     #[test]

@@ -188,6 +188,11 @@ impl Feed {
                 self.scratch = sorted;
             }
             Record::Tick { .. } => {}
+            Record::Resumed { received } => {
+                for input in self.inputs.values_mut() {
+                    input.received = input.received.max(received);
+                }
+            }
         }
         self.sort();
         self.release(alerts);
@@ -322,7 +327,7 @@ impl Input {
         }
         self.give(sorted);
         let (order, reached) = (&mut self.order, &mut self.reached);
-        self.guard.finish(|time, event| {
+        self.guard.rest(|time, event| {
             *reached = (*reached).max(time);
             order.push(time, event, sorted);
         });

@@ -54,6 +54,11 @@ pub enum Record {
         /// When nothing came.
         received: Timestamp,
     },
+    /// A process has taken up what another left. That nobody collected meanwhile makes no input quiet.
+    Resumed {
+        /// When it did.
+        received: Timestamp,
+    },
 }
 
 /// Why a record can't be read.
@@ -80,7 +85,8 @@ impl Record {
             Record::Opened { received, .. }
             | Record::Lines { received, .. }
             | Record::Events { received, .. }
-            | Record::Tick { received } => *received,
+            | Record::Tick { received }
+            | Record::Resumed { received } => *received,
         }
     }
 
@@ -155,6 +161,7 @@ mod tests {
                 events: vec![event],
             },
             Record::Tick { received },
+            Record::Resumed { received },
         ];
         for record in records {
             let bytes = record.write().expect("bytes");

@@ -114,6 +114,7 @@ impl Core {
             core.tell();
             Ok::<_, TakeUpFailure>(())
         })?;
+        core.record(Record::Resumed { received: now() });
         Ok(core)
     }
 
