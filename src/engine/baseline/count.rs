@@ -392,3 +392,34 @@ impl Summary for CountSummary {
         self.dispersion_sum += other.dispersion_sum;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(
+        clippy::excessive_precision,
+        reason = "references are given with all digits that were computed"
+    )]
+    fn truncated_tails_are_right_at_1e_minus_12() {
+        // mpmath 1.3 with 60 digits: sums of the mass function over 1 - P(0).
+        for (mean, dispersion, seen, reference) in [
+            (0.4, 2.0, 30, -24.9557790967383538),
+            (3.0, 0.5, 40, -17.4254582194386335),
+            (20.0, 0.2, 140, -20.9017856756223117),
+            (0.05, 1.0, 9, -24.3561795017873835),
+        ] {
+            let hurdle = Hurdle {
+                active: 0.25,
+                law: NegativeBinomial { mean, dispersion },
+                degrees: 1e13,
+            };
+            let upper = hurdle.tails(seen).at_least - 0.25f64.ln();
+            assert!(
+                (upper - reference).abs() < 1e-9 * reference.abs(),
+                "{mean} {dispersion} {seen}: {upper} {reference}"
+            );
+        }
+    }
+}

@@ -211,6 +211,17 @@ mod tests {
         let many = with_estimated_spread(ln_p, 1e7);
         assert!(few > -10.0 && many < -19.9999 && many >= ln_p);
         assert_eq!(with_estimated_spread(0.0, 5.0), 0.0);
+        // mpmath 1.3 with 60 digits: the integral over the gamma law.
+        for (ln_p, degrees, reference) in [
+            (-27.631_021_115_9, 30.0, -15.667_979_735_648_2),
+            (-60.0, 100.0, -39.422_868_018_213_5),
+        ] {
+            let found = with_estimated_spread(ln_p, degrees);
+            assert!(
+                (found - reference).abs() < 1e-11 * f64::abs(reference),
+                "{ln_p}: {found}"
+            );
+        }
     }
 
     #[test]

@@ -203,6 +203,20 @@ impl Magnitude {
         }
     }
 
+    fn memory(&self, prior: &MagnitudePrior) -> Memory {
+        if f64::from(self.activity.windows) < prior.activity.weight {
+            Memory::Prior
+        } else {
+            Memory::Slow
+        }
+    }
+
+    /// What the slow memory alone says.
+    pub(super) fn judge_slow(&self, prior: &MagnitudePrior, scale: Scale, seen: f64, tail: Tail) -> Judgement {
+        let tails = self.slow_law(prior, scale).tails(seen, level_of(seen, scale));
+        tails.judge(tail, self.memory(prior))
+    }
+
     fn slow_law(&self, prior: &MagnitudePrior, scale: Scale) -> Law {
         self.law(prior, scale, self.level.slow(&prior.belief()))
     }
@@ -223,12 +237,7 @@ impl Baseline for Magnitude {
 
     fn judge(&self, prior: &MagnitudePrior, scale: Scale, seen: f64, tail: Tail) -> Judgement {
         let level = level_of(seen, scale);
-        let memory = if f64::from(self.activity.windows) < prior.activity.weight {
-            Memory::Prior
-        } else {
-            Memory::Slow
-        };
-        let slow = self.slow_law(prior, scale).tails(seen, level).judge(tail, memory);
+        let slow = self.judge_slow(prior, scale, seen, tail);
         let fast = self.level.has_fast().then(|| {
             let law = self.law(prior, scale, self.level.fast(&prior.belief()));
             law.tails(seen, level).judge(tail, Memory::Fast)

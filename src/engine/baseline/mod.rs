@@ -23,6 +23,7 @@ mod moments;
 mod proof;
 #[cfg(test)]
 pub(super) use proof::Random;
+mod quantile;
 mod ratio;
 mod season;
 mod solve;
@@ -36,6 +37,7 @@ pub use decay::Decay;
 pub use interval::{Contact, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior, IntervalSummary};
 pub use judgement::{Expected, Judgement, Learned, Memory, NormalIf, Tail, surprise_of};
 pub use magnitude::{Magnitude, MagnitudePrior, MagnitudeSummary};
+pub use quantile::{Quantile, QuantilePrior, QuantileSummary};
 pub use ratio::{Attempts, Ratio, RatioPrior, RatioSummary};
 
 pub use season::{Scale, Season, SeasonSummary, SeasonVote};

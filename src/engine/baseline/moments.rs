@@ -188,8 +188,8 @@ impl Moments {
 
     fn settle<V: Fn(f64) -> f64>(&mut self, belief: &Belief<V>, mean: f64, variance: f64) {
         let candidate = f64::from(self.candidate);
-        // The belief is outweighed: what agreed so often is what is.
-        let weight = f32::from(REGIME_WINDOWS).max(2.0 * belief.weight as f32);
+        // The belief is outweighed: what agreed so often is what is, however far from it.
+        let weight = f32::from(REGIME_WINDOWS).max(8.0 * belief.weight as f32);
         self.variance = (variance * (belief.variance_at)(candidate) / (belief.variance_at)(mean)) as f32;
         self.mean = self.candidate;
         self.weight = weight;

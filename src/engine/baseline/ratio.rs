@@ -141,6 +141,11 @@ impl Ratio {
         self.weight > 8.0 && self.fast_attempts < 0.8 * self.attempts
     }
 
+    /// What the slow memory alone says.
+    pub(super) fn judge_slow(&self, prior: &RatioPrior, seen: Attempts, tail: Tail) -> Judgement {
+        self.slow_law(prior).tails(seen).judge(tail, self.memory(prior))
+    }
+
     fn memory(&self, prior: &RatioPrior) -> Memory {
         if f64::from(self.attempts) < prior.weight {
             Memory::Prior
@@ -180,7 +185,7 @@ impl Baseline for Ratio {
             failed: seen.failed.min(seen.total),
             total: seen.total,
         };
-        let slow = self.slow_law(prior).tails(seen).judge(tail, self.memory(prior));
+        let slow = self.judge_slow(prior, seen, tail);
         let fast = self
             .has_fast()
             .then(|| self.fast_law(prior).tails(seen).judge(tail, Memory::Fast));
@@ -202,7 +207,12 @@ impl Baseline for Ratio {
         let counts_as = total / (1.0 + (total - 1.0) * own_correlation);
         if error.abs() > SURPRISING * deviation {
             let candidate = f64::from(self.candidate);
-            if self.agreeing > 0 && (share - candidate).abs() <= SURPRISING * deviation {
+            let there = Law {
+                mean: candidate.clamp(1e-9, 1.0 - 1e-9),
+                ..law
+            };
+            let spread = deviation.max(there.variance(total).sqrt());
+            if self.agreeing > 0 && (share - candidate).abs() <= SURPRISING * spread {
                 self.agreeing += 1;
                 self.candidate += ((share - candidate) / f64::from(self.agreeing)) as f32;
             } else {
@@ -211,7 +221,7 @@ impl Baseline for Ratio {
             }
             if self.agreeing >= REGIME_WINDOWS {
                 // The prior is outweighed: what agreed so often is what is.
-                let attempts = (counts_as * f64::from(REGIME_WINDOWS)).max(2.0 * prior.weight);
+                let attempts = (counts_as * f64::from(REGIME_WINDOWS)).max(8.0 * prior.weight);
                 self.attempts = attempts as f32;
                 self.failed = (attempts * f64::from(self.candidate)) as f32;
                 self.fast_attempts = self.attempts;

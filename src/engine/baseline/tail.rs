@@ -405,6 +405,22 @@ mod tests {
     }
 
     #[test]
+    fn pareto_tails_are_right_at_1e_minus_12() {
+        for (shape, scale, x, reference) in [
+            (0.25, 2.0, 7992.0, -27.6310211159285482),
+            (0.45, 1.0, 550_000.0, -27.5981553364150217),
+            (-0.1, 1.0, 9.369, -27.6303450943496989),
+            (1e-7, 1.0, 27.631, -27.6309618264622684),
+        ] {
+            let upper = GeneralisedPareto { shape, scale }.ln_upper(x);
+            assert!(
+                (upper - reference).abs() < 1e-9 * reference.abs(),
+                "{shape} {x}: {upper} {reference}"
+            );
+        }
+    }
+
+    #[test]
     fn tails_are_monotone_and_never_nan_for_any_input() {
         let mut random = Random::new(7);
         let mut odd = |low: f64, high: f64| 10f64.powf(low + (high - low) * random.uniform());

@@ -3,8 +3,8 @@
 use crate::domain::{self, Duration};
 use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Count, CountPrior, CountSummary, Interval, IntervalPrior,
-    IntervalSummary, Magnitude, MagnitudePrior, MagnitudeSummary, Ratio, RatioPrior, RatioSummary, Season,
-    SeasonSummary, Summary, TimeOfWeek, TimeOfWeekPrior, TimeOfWeekSummary,
+    IntervalSummary, Magnitude, MagnitudePrior, MagnitudeSummary, Quantile, QuantilePrior, QuantileSummary, Ratio,
+    RatioPrior, RatioSummary, Season, SeasonSummary, Summary, TimeOfWeek, TimeOfWeekPrior, TimeOfWeekSummary,
 };
 use crate::engine::calibration::{CalibrationSummary, Calibrations};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ pub enum Prior {
     Magnitude(MagnitudePrior),
     /// For the hour of the week.
     TimeOfWeek(TimeOfWeekPrior),
+    /// For any other number.
+    Quantile(QuantilePrior),
     /// For gaps, and how common destinations are.
     Interval(Box<IntervalPrior>, CategoryPrior),
 }
@@ -64,6 +66,8 @@ pub enum PriorVotes {
     Magnitude(MagnitudeSummary),
     /// On the hour of the week.
     TimeOfWeek(TimeOfWeekSummary),
+    /// On any other number.
+    Quantile(QuantileSummary),
     /// On gaps and destinations.
     Interval(Box<IntervalSummary>, CategorySummary),
 }
@@ -131,19 +135,11 @@ impl Prior {
             ),
             domain::Prior::TimeOfWeek { weight } => Prior::TimeOfWeek(TimeOfWeekPrior::new(*weight)),
             domain::Prior::Interval { .. } => Prior::Interval(Box::default(), CategoryPrior::new(0.5, 1.0)),
-            // A number without a law of its own is judged as an amount.
             domain::Prior::Quantile {
                 typical,
                 spread,
                 weight,
-            } => {
-                let relative = spread / typical.abs().max(1e-9);
-                Prior::Magnitude(MagnitudePrior::new(
-                    typical.max(0.0),
-                    (relative * relative).ln_1p(),
-                    *weight,
-                ))
-            }
+            } => Prior::Quantile(QuantilePrior::new(*typical, *spread, *weight)),
         }
     }
 
@@ -154,6 +150,7 @@ impl Prior {
             Prior::Category(_) => PriorVotes::Category(CategorySummary::default()),
             Prior::Magnitude(_) => PriorVotes::Magnitude(MagnitudeSummary::default()),
             Prior::TimeOfWeek(_) => PriorVotes::TimeOfWeek(TimeOfWeekSummary::default()),
+            Prior::Quantile(_) => PriorVotes::Quantile(QuantileSummary::default()),
             Prior::Interval(..) => PriorVotes::Interval(Box::default(), CategorySummary::default()),
         }
     }
@@ -165,6 +162,7 @@ impl Prior {
             (Prior::Category(own), PriorVotes::Category(votes)) => Prior::Category(Category::prior(own, votes)),
             (Prior::Magnitude(own), PriorVotes::Magnitude(votes)) => Prior::Magnitude(Magnitude::prior(own, votes)),
             (Prior::TimeOfWeek(own), PriorVotes::TimeOfWeek(votes)) => Prior::TimeOfWeek(TimeOfWeek::prior(own, votes)),
+            (Prior::Quantile(own), PriorVotes::Quantile(votes)) => Prior::Quantile(Quantile::prior(own, votes)),
             (Prior::Interval(own, common), PriorVotes::Interval(votes, seen)) => {
                 Prior::Interval(Box::new(Interval::prior(own, votes)), Category::prior(common, seen))
             }
@@ -188,6 +186,7 @@ impl PriorVotes {
             (PriorVotes::Category(held), PriorVotes::Category(other)) => held.merge(other),
             (PriorVotes::Magnitude(held), PriorVotes::Magnitude(other)) => held.merge(other),
             (PriorVotes::TimeOfWeek(held), PriorVotes::TimeOfWeek(other)) => held.merge(other),
+            (PriorVotes::Quantile(held), PriorVotes::Quantile(other)) => held.merge(other),
             (PriorVotes::Interval(held, seen), PriorVotes::Interval(other, more)) => {
                 held.merge(other);
                 seen.merge(more);

@@ -5,7 +5,7 @@ use super::{
     Sight,
 };
 use crate::domain::Timestamp;
-use crate::engine::baseline::{Baseline, Count, Magnitude};
+use crate::engine::baseline::{Baseline, Count, Magnitude, Quantile};
 use crate::engine::population::{Belief, Prior, PriorVotes, Votes};
 use crate::engine::program::Watched;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub enum Watch {
     Category(Box<CategoryWatch>),
     /// Amounts.
     Magnitude(Box<Growing<Magnitude>>),
+    /// Any other number.
+    Quantile(Box<Growing<Quantile>>),
     /// The hour of the week.
     Hours(Box<HoursWatch>),
     /// Gaps.
@@ -41,6 +43,7 @@ impl Watch {
             Prior::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
             Prior::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
             Prior::Magnitude(_) => Watch::Magnitude(Box::new(Growing::new(kept, plan, time))),
+            Prior::Quantile(_) => Watch::Quantile(Box::new(Growing::new(kept, plan, time))),
             Prior::TimeOfWeek(_) => Watch::Hours(Box::new(HoursWatch::new(plan, time))),
             Prior::Interval(..) => Watch::Interval(Box::new(IntervalWatch::new(plan, time))),
         }
@@ -86,6 +89,9 @@ impl Watch {
             (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
                 watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
             }
+            (Watch::Quantile(watch), Prior::Quantile(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
             (Watch::Hours(watch), Prior::TimeOfWeek(prior)) => {
                 watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
             }
@@ -123,6 +129,9 @@ impl Watch {
                 watch.settle_first(moment, plan, prior, ballot, outcome)
             }
             (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
+            }
+            (Watch::Quantile(watch), Prior::Quantile(prior)) => {
                 watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
             }
             _ => true,
@@ -185,6 +194,7 @@ impl Watch {
             (Watch::Ratio(watch), PriorVotes::Ratio(votes)) => watch.baseline().vote(votes),
             (Watch::Category(watch), PriorVotes::Category(votes)) => watch.vote(votes),
             (Watch::Magnitude(watch), PriorVotes::Magnitude(votes)) => watch.baseline().vote(votes),
+            (Watch::Quantile(watch), PriorVotes::Quantile(votes)) => watch.baseline().vote(votes),
             (Watch::Hours(watch), PriorVotes::TimeOfWeek(votes)) => watch.baseline().vote(votes),
             (Watch::Interval(watch), PriorVotes::Interval(votes, seen)) => watch.vote(votes, seen),
             _ => {}

@@ -511,7 +511,13 @@ where
         }
         self.vote(over, moment, plan, peers, ballot);
         let scale = self.scale(over.hour, plan, peers);
-        let learned = self.baseline.learn(peers.prior, scale, seen, &plan.decay);
+        let learned = if over.hour == HOUR_UNKNOWN {
+            // The window saw no event at all, which is not a value of 0.
+            self.baseline.age(1, &plan.decay);
+            Learned::Usual
+        } else {
+            self.baseline.learn(peers.prior, scale, seen, &plan.decay)
+        };
         if learned == Learned::RegimeChange {
             outcome.raised.push(Raised {
                 at: moment.now,

@@ -1,6 +1,9 @@
 //! Holds the baselines to their mathematics: uniform p-values under the law that is assumed and under laws that are not,
 //! the power of that test, forgetting, bounded influence, ramps and migrations. Seeded; no test depends on luck.
 
+mod memory;
+mod uniform;
+
 use super::*;
 use crate::domain::Duration;
 
@@ -86,40 +89,4 @@ fn decay(half_life_windows: i64) -> Decay {
 
 fn count_prior() -> CountPrior {
     CountPrior::new(2.0, 1.0, 4.0)
-}
-
-/// Randomised p-values of the slow memory (both memories would be tested twice) after a burn-in.
-fn count_ps(seed: u64, windows: usize, mut draw: impl FnMut(&mut Random) -> u64) -> Vec<f64> {
-    let (prior, decay) = (count_prior(), decay(4000));
-    let (mut random, mut count, mut ps) = (Random::new(seed), Count::default(), Vec::new());
-    for window in 0..windows + 2000 {
-        let seen = draw(&mut random);
-        if window >= 2000 {
-            ps.push(
-                count
-                    .judge_slow(&prior, Scale::ONE, seen, Tail::Upper)
-                    .randomised(random.uniform()),
-            );
-        }
-        count.learn(&prior, Scale::ONE, seen, &decay);
-    }
-    ps
-}
-
-#[test]
-fn p_values_of_counts_are_uniform_under_the_assumed_law() {
-    for (seed, mean, dispersion) in [
-        (1, 4.0, 0.5),
-        (2, 0.3, 1.0),
-        (3, 60.0, 0.2),
-        (4, 5.0, 1e-3),
-        (5, 1.0, 3.0),
-    ] {
-        let mut ps = count_ps(seed, 4000, |random| random.negative_binomial(mean, dispersion));
-        let d = distance(&mut ps);
-        assert!(
-            d < 0.02 + distance_max(4000),
-            "mean {mean} dispersion {dispersion}: {d}"
-        );
-    }
 }
