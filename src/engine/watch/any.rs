@@ -57,6 +57,7 @@ impl Watch {
             Watch::Ratio(watch) => watch.slot(),
             Watch::Category(watch) => watch.slot(),
             Watch::Magnitude(watch) => watch.slot(),
+            Watch::Quantile(watch) => watch.slot(),
             Watch::Hours(watch) => watch.slot(),
             Watch::Interval(watch) => watch.slot(),
         }
