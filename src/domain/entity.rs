@@ -24,7 +24,7 @@ const TAG_TEXT: u8 = 1;
 const TAG_NUMBER: u8 = 2;
 
 /// The canonical bytes of an entity: for each of its fields a tag and the value. Takes 24 bytes; only an entity of more
-/// than [`HERE_BYTES_MAX`] bytes has some elsewhere. Entities are ordered as their bytes are.
+/// than `HERE_BYTES_MAX` bytes has some elsewhere. Entities are ordered as their bytes are.
 #[derive(Clone)]
 pub struct Entity(Held);
 

@@ -7,11 +7,11 @@
 //! - Only final values of closed windows with something in them count, at most one an entity and epoch; a discrete
 //!   measure votes with its randomised p. Windows that already rank as somebody's incident weigh a 24th, so that an
 //!   incident of a day has one vote: an attack does not teach that attacks are normal.
-//! - The law itself is believed like [`LAW_VOTES`] votes, so a group of few has the identity. An entity is like itself from
-//!   epoch to epoch: the votes of one count as [`VOTES_OF_ONE`] at most, however many they are.
-//! - Where [`RANK_VOTES`] votes are at least as surprising, their share decides. Beyond, the map goes on with the slope of
+//! - The law itself is believed like `LAW_VOTES` votes, so a group of few has the identity. An entity is like itself from
+//!   epoch to epoch: the votes of one count as `VOTES_OF_ONE` at most, however many they are.
+//! - Where `RANK_VOTES` votes are at least as surprising, their share decides. Beyond, the map goes on with the slope of
 //!   a generalised Pareto tail, which is exponential on the scale of surprise, fitted to the most surprising tenth of
-//!   the votes, [`FIT_VOTES`] at most; excesses are censored at [`EXCESS_MAX`], so that a few far ones don't bend it.
+//!   the votes, `FIT_VOTES` at most; excesses are censored at `EXCESS_MAX`, so that a few far ones don't bend it.
 //! - A calibrated surprise is never above the raw one: calibration may make an alert rarer, never more frequent.
 //!
 //! Entities that are seen for the first time are judged by their peers' prior alone, and are calibrated apart.
