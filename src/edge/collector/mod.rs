@@ -6,7 +6,7 @@ mod file;
 pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places};
 
 use crate::domain::Timestamp;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Deliveries that wait at once; with [`PIECE_BYTES`] for each, 16 MB.
@@ -45,15 +45,6 @@ impl Queue {
     /// Waits until there is room.
     pub fn deliver(&self, delivery: Delivery) -> Result<(), Gone> {
         self.0.send(delivery).map_err(|_| Gone)
-    }
-
-    /// Delivers if there is room; gives the delivery back if there is none.
-    pub fn offer(&self, delivery: Delivery) -> Result<Option<Delivery>, Gone> {
-        match self.0.try_send(delivery) {
-            Ok(()) => Ok(None),
-            Err(TrySendError::Full(delivery)) => Ok(Some(delivery)),
-            Err(TrySendError::Disconnected(_)) => Err(Gone),
-        }
     }
 }
 

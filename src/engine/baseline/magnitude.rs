@@ -87,7 +87,7 @@ impl MagnitudePrior {
             spread_weight: SPREAD_WEIGHT,
             variance: dispersion.clamp(VARIANCE_MIN, 100.0),
             far_share: NORMAL_FAR.0,
-            far_law: excess_law(NORMAL_FAR.1, NORMAL_FAR.2),
+            far_law: GeneralisedPareto::of_moments(-0.1, NORMAL_FAR.1, NORMAL_FAR.2),
         }
     }
 
@@ -113,16 +113,6 @@ impl MagnitudePrior {
             spread_weight: self.spread_weight,
             variance_at: |_| self.variance,
         }
-    }
-}
-
-/// The generalised Pareto law with this mean and mean square; its shape is held to what moments can tell.
-fn excess_law(mean: f64, square: f64) -> GeneralisedPareto {
-    let variance = (square - mean * mean).max(1e-3 * mean * mean);
-    let shape = (0.5 * (1.0 - mean * mean / variance)).clamp(-0.1, 0.45);
-    GeneralisedPareto {
-        shape,
-        scale: mean * (1.0 - shape),
     }
 }
 
@@ -398,7 +388,8 @@ impl Baseline for Magnitude {
         let (share, mean, square) = NORMAL_FAR;
         let far = FAR_WEIGHT + number(summary.far);
         prior.far_share = (far / (FAR_WEIGHT / share + number(summary.windows))).clamp(1e-4, 0.5);
-        prior.far_law = excess_law(
+        prior.far_law = GeneralisedPareto::of_moments(
+            -0.1,
             (FAR_WEIGHT * mean + number(summary.excess)) / far,
             (FAR_WEIGHT * square + number(summary.excess_squares)) / far,
         );

@@ -109,16 +109,6 @@ impl QuantilePrior {
     }
 }
 
-/// The generalised Pareto law with this mean and mean square; its shape is held to what moments can tell.
-fn excess_law(mean: f64, square: f64) -> GeneralisedPareto {
-    let variance = (square - mean * mean).max(1e-3 * mean * mean);
-    let shape = (0.5 * (1.0 - mean * mean / variance)).clamp(-0.2, 0.45);
-    GeneralisedPareto {
-        shape,
-        scale: mean * (1.0 - shape),
-    }
-}
-
 impl Quantile {
     fn weight(&self) -> f64 {
         self.centroids.iter().map(|held| f64::from(held.weight)).sum()
@@ -178,7 +168,8 @@ impl Quantile {
     fn tail_law(&self, side: usize, prior: &QuantilePrior) -> GeneralisedPareto {
         let (far, (mean, square)) = (self.far[side], prior.excess[side]);
         let weight = EXCESS_WEIGHT + f64::from(far.weight);
-        excess_law(
+        GeneralisedPareto::of_moments(
+            -0.2,
             (EXCESS_WEIGHT * mean + f64::from(far.excess)) / weight,
             (EXCESS_WEIGHT * square + f64::from(far.squares)) / weight,
         )

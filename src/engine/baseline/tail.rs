@@ -253,6 +253,16 @@ pub struct GeneralisedPareto {
 }
 
 impl GeneralisedPareto {
+    /// The law with this mean and mean square; its shape is held to what moments can tell, from `shape_min` on.
+    pub fn of_moments(shape_min: f64, mean: f64, square: f64) -> Self {
+        let variance = (square - mean * mean).max(1e-3 * mean * mean);
+        let shape = (0.5 * (1.0 - mean * mean / variance)).clamp(shape_min, 0.45);
+        GeneralisedPareto {
+            shape,
+            scale: mean * (1.0 - shape),
+        }
+    }
+
     /// ln P(excess >= x).
     pub fn ln_upper(&self, x: f64) -> f64 {
         if x.is_nan() || x <= 0.0 {

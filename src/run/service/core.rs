@@ -139,7 +139,7 @@ impl Core {
             if self.is_snapshot_due() {
                 self.keep();
             }
-            self.status.update(&self.feed, &self.store, self.next_told);
+            self.status.update(&self.feed, &self.store);
         }
         self.commit_until_done();
         self.write_snapshot().context("keeping what was learned")
@@ -152,7 +152,7 @@ impl Core {
             lines,
             position,
         } = delivery;
-        self.status.collected(input, &lines);
+        self.status.collected(&lines);
         let Some(held) = self.format_of(input, &lines, received) else {
             // The position stays in front of what is only held in memory.
             return;
@@ -252,7 +252,7 @@ impl Core {
             self.status.store_failed(&failure);
             std::thread::sleep(AGAIN);
         }
-        self.status.committed(self.gathered.told.len());
+        self.status.committed();
         self.next_record += self.gathered.records.len() as u64;
         self.durable_told = self.next_told;
         self.gathered = Commit::default();

@@ -74,7 +74,7 @@ impl Status {
         }
     }
 
-    pub(super) fn collected(&self, _input: u16, lines: &[u8]) {
+    pub(super) fn collected(&self, lines: &[u8]) {
         self.metrics
             .collected_bytes
             .with_label_values(&["file"])
@@ -103,7 +103,7 @@ impl Status {
         self.seen().trouble = Some(failure.to_string());
     }
 
-    pub(super) fn committed(&self, _told: usize) {
+    pub(super) fn committed(&self) {
         self.metrics.commits.inc();
         self.seen().trouble = None;
     }
@@ -117,7 +117,7 @@ impl Status {
     }
 
     /// Brings gauges and counters up to date, at most twice a second.
-    pub(super) fn update(&self, feed: &Feed, store: &Store, _next_told: u64) {
+    pub(super) fn update(&self, feed: &Feed, store: &Store) {
         let mut seen = self.seen();
         if seen.updated.is_some_and(|at| at.elapsed() < UPDATE_EVERY) {
             return;
