@@ -3,7 +3,7 @@
 
 mod service;
 
-pub use service::{DocumentFormat, Files, Http, Inputs, Service, Sink, SinkKind, StoreSettings};
+pub use service::{DocumentFormat, Files, Http, Inputs, Service, SinkKind, SinkSettings, StoreSettings};
 
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};
 use jiff::tz::TimeZone;

@@ -6,7 +6,7 @@
 //! truncated, and is read from its beginning. Half lines wait for their end.
 //! Files are looked at every quarter of a second, and folders every two seconds.
 
-use super::{Delivery, Gone, PIECE_BYTES, Queue, now};
+use super::{Content, Delivery, Gone, Origin, PIECE_BYTES, Queue, now};
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -357,8 +357,10 @@ impl Tail {
         queue.deliver(Delivery {
             input: self.input,
             received: now(),
-            lines,
+            origin: Origin::File,
+            content: Content::Lines(lines),
             position: postcard::to_allocvec(&self.position).ok(),
+            receipt: None,
         })
     }
 }

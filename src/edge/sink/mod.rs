@@ -1,18 +1,75 @@
-//! Sinks: alerts as documents for machines and lines for people.
+//! Sinks: alerts as documents for machines and lines for people, and the places that they are delivered to.
+//!
+//! To add a place: a file with a type that implements [`Sink`], a kind in `config/service/sinks.rs`, a line in
+//! `run/service/sinks.rs`.
 
 mod ecs;
 mod explain;
+mod lines;
 mod ocsf;
 mod sentence;
 mod text;
+mod told;
 
 pub use ecs::document as ecs_document;
 pub use explain::explanation;
+pub use lines::{FileSink, StdoutSink};
 pub use ocsf::document as ocsf_document;
 pub use sentence::{amount, entity_text, sentence};
 pub use text::{printable, table};
+pub use told::Told;
 
 use crate::domain::Definition;
+use std::time::Duration;
+
+/// A place that alerts are delivered to. Works on a thread of its own and may block.
+pub trait Sink: Send {
+    /// Delivers alerts in their order. After an error none of them counts as delivered: the same alerts come again,
+    /// after a while.
+    fn deliver(&mut self, told: &[Told]) -> Result<(), SinkFailure>;
+
+    /// Called about every second while there is nothing to deliver, and once after a restart: for what has to be
+    /// repeated or ended by the clock.
+    fn idle(&mut self) -> Result<(), SinkFailure> {
+        Ok(())
+    }
+}
+
+/// Why alerts could not be delivered.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct SinkFailure {
+    /// What went wrong, and where.
+    pub problem: String,
+    /// How long the other end asks to be left alone, where it says so (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+impl SinkFailure {
+    /// A failure to be tried again in the usual rhythm.
+    pub fn new(problem: impl Into<String>) -> SinkFailure {
+        SinkFailure {
+            problem: problem.into(),
+            retry_after: None,
+        }
+    }
+}
+
+impl From<std::io::Error> for SinkFailure {
+    fn from(error: std::io::Error) -> Self {
+        SinkFailure::new(error.to_string())
+    }
+}
+
+/// The form of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DocumentForm {
+    /// Elastic Common Schema.
+    #[default]
+    Ecs,
+    /// OCSF Detection Finding.
+    Ocsf,
+}
 
 /// What documents say beside the alert itself.
 #[derive(Clone, Copy, Debug)]

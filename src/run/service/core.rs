@@ -6,19 +6,18 @@
 //! tried again.
 
 use super::status::Status;
-use super::told::Told;
 use crate::config::StoreSettings;
 use crate::domain::{Alert, Duration, Timestamp};
-use crate::edge::collector::{Delivery, now};
-use crate::edge::sink::Letterhead;
+use crate::edge::collector::{Content, Deliveries, Delivery, Origin, Receipt, Waited, now};
+use crate::edge::sink::{Letterhead, Told};
 use crate::edge::store::{Commit, Store, StoreFailure};
-use crate::engine::decoder::log::{Ends, LineContext, detect, year_of_first_line};
+use crate::engine::decoder::log::{Ends, Format, LineContext, detect, year_of_first_line};
 use crate::engine::feed::{Feed, FeedProblem, Opening, Record, RecordProblem};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration as Wait, Instant};
+use tokio::runtime::Handle;
 
 /// Records that are gathered before a commit at most.
 const GATHERED_RECORDS_MAX: usize = 4096;
@@ -59,6 +58,8 @@ pub(super) struct Core {
     gathered: Commit,
     gathered_bytes: usize,
     positions: BTreeMap<u16, Vec<u8>>,
+    /// Who waits until what has gathered is durable.
+    receipts: Vec<Receipt>,
     /// Inputs whose format is not known yet, with what they have given.
     unknown: BTreeMap<u16, Vec<u8>>,
     /// The number of the next alert.
@@ -100,6 +101,7 @@ impl Core {
             gathered: Commit::default(),
             gathered_bytes: 0,
             positions: BTreeMap::new(),
+            receipts: Vec::new(),
             unknown: BTreeMap::new(),
             next_told,
             durable_told,
@@ -119,17 +121,18 @@ impl Core {
     }
 
     /// Works until every collector has gone, then keeps what was learned.
-    pub(super) fn run(mut self, deliveries: &Receiver<Delivery>) -> anyhow::Result<()> {
+    pub(super) fn run(mut self, deliveries: &mut Deliveries, runtime: &Handle) -> anyhow::Result<()> {
         loop {
-            match deliveries.recv_timeout(TICK) {
-                Ok(first) => {
+            match deliveries.wait(runtime, TICK) {
+                Waited::Delivery(first) => {
                     self.take(first);
-                    for next in deliveries.try_iter().take(TOGETHER_MAX) {
+                    for _ in 0..TOGETHER_MAX {
+                        let Some(next) = deliveries.take_waiting() else { break };
                         self.take(next);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.record(Record::Tick { received: now() }),
-                Err(RecvTimeoutError::Disconnected) => break,
+                Waited::Nothing => self.record(Record::Tick { received: now() }),
+                Waited::Ended => break,
             }
             self.feed.flush(&mut self.alerts);
             self.tell();
@@ -148,34 +151,45 @@ impl Core {
     fn take(&mut self, delivery: Delivery) {
         let Delivery {
             input,
+            origin,
             received,
-            lines,
+            content,
             position,
+            receipt,
         } = delivery;
-        self.status.collected(&lines);
-        let Some(held) = self.format_of(input, &lines, received) else {
-            // The position stays in front of what is only held in memory.
-            return;
+        self.receipts.extend(receipt);
+        let record = match content {
+            Content::Events { known_at, events } => Record::Events {
+                input,
+                received,
+                known_at,
+                events,
+            },
+            Content::Lines(lines) => {
+                self.status.collected(origin, &lines);
+                let Some(held) = self.format_of(input, origin, &lines, received) else {
+                    // The position stays in front of what is only held in memory.
+                    return;
+                };
+                let bytes = if held.is_empty() { lines } else { held };
+                Record::Lines { input, received, bytes }
+            }
         };
         if let Some(position) = position {
             self.positions.insert(input, position);
         }
-        self.record(Record::Lines {
-            input,
-            received,
-            bytes: if held.is_empty() { lines } else { held },
-        });
+        self.record(record);
     }
 
     /// Makes sure that the input's format is known. Gives what it held back until now, with the new lines behind it;
     /// nothing while the format is not known.
-    fn format_of(&mut self, input: u16, lines: &[u8], received: Timestamp) -> Option<Vec<u8>> {
+    fn format_of(&mut self, input: u16, origin: Origin, lines: &[u8], received: Timestamp) -> Option<Vec<u8>> {
         if self.feed.format(input).is_some() {
             return Some(Vec::new());
         }
         let held = self.unknown.entry(input).or_default();
         held.extend_from_slice(lines);
-        let Some(format) = detect(held) else {
+        let Some(format) = fixed_format(origin).or_else(|| detect(held)) else {
             if held.len() > UNKNOWN_BYTES_MAX {
                 self.status.unknown_format(held);
                 held.clear();
@@ -234,6 +248,7 @@ impl Core {
 
     fn is_commit_due(&self) -> bool {
         !self.gathered.told.is_empty()
+            || !self.receipts.is_empty()
             || self.gathered.records.len() >= GATHERED_RECORDS_MAX
             || self.gathered_bytes >= GATHERED_BYTES_MAX
             || (self.committed.elapsed() >= wait(self.settings.commit_every)
@@ -245,6 +260,7 @@ impl Core {
     fn commit_until_done(&mut self) {
         self.gathered.positions = std::mem::take(&mut self.positions).into_iter().collect();
         if self.gathered.is_empty() {
+            self.receipts.drain(..).for_each(Receipt::give);
             return;
         }
         while let Err(failure) = self.store.commit(&self.gathered) {
@@ -253,6 +269,7 @@ impl Core {
             std::thread::sleep(AGAIN);
         }
         self.status.committed();
+        self.receipts.drain(..).for_each(Receipt::give);
         self.next_record += self.gathered.records.len() as u64;
         self.durable_told = self.next_told;
         self.gathered = Commit::default();
@@ -290,6 +307,15 @@ impl Core {
         self.store.finish_snapshot(writer, self.next_record)?;
         self.status.kept(state.len());
         Ok(())
+    }
+}
+
+/// The format of what comes from such an origin, where nothing else can come from it.
+fn fixed_format(origin: Origin) -> Option<Format> {
+    match origin {
+        Origin::Syslog => Some(Format::Syslog),
+        Origin::Http | Origin::Journal => Some(Format::Json),
+        Origin::File | Origin::Stdin | Origin::Netflow | Origin::Interface => None,
     }
 }
 

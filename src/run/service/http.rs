@@ -1,8 +1,8 @@
 //! The one listener: metrics, health, and what was told.
 
 use super::status::Status;
-use super::told::Told;
 use crate::config::Http;
+use crate::edge::sink::Told;
 use crate::edge::store::Store;
 use anyhow::Context as _;
 use axum::extract::{Path, Query, Request, State};

@@ -9,7 +9,6 @@ mod core;
 mod http;
 mod sinks;
 mod status;
-mod told;
 
 use self::core::Core;
 use self::status::Status;
@@ -43,8 +42,17 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     let names: Vec<&str> = service.sinks.iter().map(|sink| sink.name.as_str()).collect();
     store.keep_cursors(&names)?;
     let sinks = sinks::start(&service.sinks, &store, &status)?;
-    let (queue, deliveries) = queue();
-    let collectors = collect(&service, &store, &status, &queue, &stop)?;
+    let (queue, mut deliveries) = queue();
+    let mut collecting = Collecting {
+        service: &service,
+        store: &store,
+        status: &status,
+        queue: &queue,
+        stop: &stop,
+        threads: Vec::new(),
+    };
+    collecting.start()?;
+    let collectors = collecting.threads;
     drop(queue);
     let listener = runtime.block_on(http::start(&service.http, store.clone(), status.clone()))?;
     tracing::info!(
@@ -58,7 +66,7 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         wait_for_signal().await;
         flag.store(true, Ordering::Relaxed);
     });
-    let ended = core.run(&deliveries);
+    let ended = core.run(&mut deliveries, runtime.handle());
     for collector in collectors {
         // A collector that panicked has said so; the others have stopped.
         let _ = collector.join();
@@ -104,31 +112,37 @@ impl Places for StorePlaces {
     }
 }
 
-/// Starts every collector.
-fn collect(
-    service: &Service,
-    store: &Arc<Store>,
-    status: &Status,
-    queue: &Queue,
-    stop: &Arc<AtomicBool>,
-) -> anyhow::Result<Vec<std::thread::JoinHandle<()>>> {
-    let mut collectors = Vec::new();
-    let patterns: Result<Vec<_>, _> = service
-        .inputs
-        .files
-        .iter()
-        .map(|files| FilePattern::parse(&files.path))
-        .collect();
-    let places = StorePlaces(store.clone());
-    let files = FileCollector::new(patterns?, places, queue.clone(), stop.clone());
-    status.watch_files(files.progress());
-    let thread = std::thread::Builder::new().name("files".to_owned());
-    collectors.push(
-        thread
-            .spawn(move || files.run())
-            .context("starting the collector of files")?,
-    );
-    Ok(collectors)
+/// What collectors need, and the threads and tasks that they became.
+struct Collecting<'a> {
+    service: &'a Service,
+    store: &'a Arc<Store>,
+    status: &'a Arc<Status>,
+    queue: &'a Queue,
+    stop: &'a Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Collecting<'_> {
+    /// Starts every collector.
+    fn start(&mut self) -> anyhow::Result<()> {
+        self.files()
+    }
+
+    fn files(&mut self) -> anyhow::Result<()> {
+        let files = &self.service.inputs.files;
+        let patterns: Result<Vec<_>, _> = files.iter().map(|files| FilePattern::parse(&files.path)).collect();
+        let places = StorePlaces(self.store.clone());
+        let collector = FileCollector::new(patterns?, places, self.queue.clone(), self.stop.clone());
+        self.status.watch_files(collector.progress());
+        self.thread("files", move || collector.run())
+    }
+
+    fn thread(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+        self.threads
+            .push(thread.with_context(|| format!("starting the collector `{name}`"))?);
+        Ok(())
+    }
 }
 
 async fn wait_for_signal() {

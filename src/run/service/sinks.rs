@@ -2,29 +2,23 @@
 //! delivered after it is durable, again and again until that works, in order.
 
 use super::status::Status;
-use super::told::Told;
-use crate::config::{DocumentFormat, Sink, SinkKind};
-use crate::edge::store::Store;
+use crate::config::{DocumentFormat, SinkKind, SinkSettings};
+use crate::edge::sink::{DocumentForm, FileSink, Sink, SinkFailure, StdoutSink, Told};
+use crate::edge::store::{Store, StoreFailure};
 use anyhow::Context as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a sink looks for alerts.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a sink with nothing to deliver may do what the clock asks for.
+const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// The longest time between two tries.
 const AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Alerts that are delivered together.
 const TOGETHER_MAX: usize = 256;
-
-/// Takes documents to where a sink delivers. An error means that nothing of the batch counts as delivered.
-trait Deliver: Send {
-    fn deliver(&mut self, told: &[Told]) -> io::Result<()>;
-}
 
 /// The sinks at work.
 pub(super) struct Sinks {
@@ -33,14 +27,14 @@ pub(super) struct Sinks {
 }
 
 /// Starts a thread for each sink.
-pub(super) fn start(sinks: &[Sink], store: &Arc<Store>, status: &Arc<Status>) -> anyhow::Result<Sinks> {
+pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Status>) -> anyhow::Result<Sinks> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     for sink in sinks {
         let worker = Worker {
             name: sink.name.clone(),
             next: store.cursor(&sink.name)?,
-            deliver: build(&sink.kind)?,
+            sink: build(&sink.kind)?,
             store: store.clone(),
             status: status.clone(),
             stop: stop.clone(),
@@ -51,21 +45,21 @@ pub(super) fn start(sinks: &[Sink], store: &Arc<Store>, status: &Arc<Status>) ->
     Ok(Sinks { threads, stop })
 }
 
-fn build(kind: &SinkKind) -> anyhow::Result<Box<dyn Deliver>> {
+fn build(kind: &SinkKind) -> anyhow::Result<Box<dyn Sink>> {
     Ok(match kind {
-        SinkKind::Stdout { format } => Box::new(Lines {
-            writer: io::stdout(),
-            format: *format,
-        }),
-        SinkKind::File { path, format } => Box::new(Lines {
-            writer: open(path).with_context(|| format!("opening the sink's file {}", path.display()))?,
-            format: *format,
-        }),
+        SinkKind::Stdout { format } => Box::new(StdoutSink::new(form(*format))),
+        SinkKind::File { path, format } => {
+            let sink = FileSink::open(path, form(*format));
+            Box::new(sink.with_context(|| format!("opening the sink's file {}", path.display()))?)
+        }
     })
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+fn form(format: DocumentFormat) -> DocumentForm {
+    match format {
+        DocumentFormat::Ecs => DocumentForm::Ecs,
+        DocumentFormat::Ocsf => DocumentForm::Ocsf,
+    }
 }
 
 impl Sinks {
@@ -83,31 +77,52 @@ impl Sinks {
 struct Worker {
     name: String,
     next: u64,
-    deliver: Box<dyn Deliver>,
+    sink: Box<dyn Sink>,
     store: Arc<Store>,
     status: Arc<Status>,
     stop: Arc<AtomicBool>,
 }
 
+/// Why a round of a sink came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum RoundFailure {
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+    #[error(transparent)]
+    Sink(#[from] SinkFailure),
+}
+
 impl Worker {
     fn run(mut self) {
         let mut again = LOOK_EVERY;
+        let mut idled: Option<Instant> = None;
         loop {
             let is_last = self.stop.load(Ordering::Relaxed);
-            match self.deliver_some() {
+            let round = match self.deliver_some() {
+                Ok(0) if idled.is_none_or(|at| at.elapsed() >= IDLE_EVERY) => {
+                    idled = Some(Instant::now());
+                    self.sink.idle().map(|()| 0).map_err(RoundFailure::from)
+                }
+                round => round,
+            };
+            match round {
                 Ok(0) if is_last => return,
                 Ok(0) => {
                     again = LOOK_EVERY;
                     std::thread::sleep(LOOK_EVERY);
                 }
                 Ok(_) => again = LOOK_EVERY,
-                Err(error) => {
-                    tracing::warn!(sink = self.name, %error, "alerts could not be delivered; they are kept and tried again");
+                Err(failure) => {
+                    tracing::warn!(sink = self.name, %failure, "alerts could not be delivered; they are kept and tried again");
                     self.status.metrics.sink_failures.with_label_values(&[&self.name]).inc();
                     if is_last {
                         return;
                     }
-                    self.rest(again);
+                    let asked = match failure {
+                        RoundFailure::Sink(failure) => failure.retry_after,
+                        RoundFailure::Store(_) => None,
+                    };
+                    self.rest(asked.unwrap_or(again).min(AGAIN_MAX));
                     again = (again * 2).min(AGAIN_MAX);
                 }
             }
@@ -124,7 +139,7 @@ impl Worker {
         }
     }
 
-    fn deliver_some(&mut self) -> anyhow::Result<usize> {
+    fn deliver_some(&mut self) -> Result<usize, RoundFailure> {
         let entries = self.store.told(self.next, TOGETHER_MAX)?;
         let backlog = self.store.next_told()?.saturating_sub(self.next);
         let gauge = self.status.metrics.sink_backlog.with_label_values(&[&self.name]);
@@ -132,30 +147,9 @@ impl Worker {
         let Some((last, _)) = entries.last() else { return Ok(0) };
         let next = last + 1;
         let told: Vec<Told> = entries.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
-        self.deliver.deliver(&told)?;
+        self.sink.deliver(&told)?;
         self.store.set_cursor(&self.name, next)?;
         self.next = next;
         Ok(entries.len())
-    }
-}
-
-/// A document a line.
-struct Lines<W> {
-    writer: W,
-    format: DocumentFormat,
-}
-
-impl<W: Write + Send> Deliver for Lines<W> {
-    fn deliver(&mut self, told: &[Told]) -> io::Result<()> {
-        let mut text = String::new();
-        for told in told {
-            text.push_str(match self.format {
-                DocumentFormat::Ecs => &told.ecs,
-                DocumentFormat::Ocsf => &told.ocsf,
-            });
-            text.push('\n');
-        }
-        self.writer.write_all(text.as_bytes())?;
-        self.writer.flush()
     }
 }

@@ -1,7 +1,7 @@
 //! What the service knows of itself, as metrics and as an answer to `/readyz`.
 
 use crate::domain::Alert;
-use crate::edge::collector::{FileProgress, now};
+use crate::edge::collector::{FileProgress, Origin, now};
 use crate::edge::sink::Letterhead;
 use crate::edge::store::{Store, StoreFailure};
 use crate::edge::telemetry::Metrics;
@@ -74,10 +74,10 @@ impl Status {
         }
     }
 
-    pub(super) fn collected(&self, lines: &[u8]) {
+    pub(super) fn collected(&self, origin: Origin, lines: &[u8]) {
         self.metrics
             .collected_bytes
-            .with_label_values(&["file"])
+            .with_label_values(&[origin.name()])
             .inc_by(lines.len() as u64);
     }
 

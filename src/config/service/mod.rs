@@ -1,0 +1,162 @@
+//! What `stakeout run` is told: where state lives, what is collected, where alerts go, and who may ask.
+
+mod http;
+mod inputs;
+mod sinks;
+
+pub use http::Http;
+pub use inputs::{Files, Inputs};
+pub use sinks::{DocumentFormat, SinkKind, SinkSettings};
+
+use super::expect_mapping;
+use crate::domain::{Duration, Mistake, Place};
+use std::path::PathBuf;
+
+/// The service's part of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// The folder of the store. `STAKEOUT_DATA_DIR` overrides it.
+    pub data_dir: PathBuf,
+    /// The listener for people, Prometheus and shippers.
+    pub http: Http,
+    /// What is collected.
+    pub inputs: Inputs,
+    /// Where alerts go.
+    pub sinks: Vec<SinkSettings>,
+    /// How often what was learned is kept.
+    pub store: StoreSettings,
+}
+
+/// How often what was learned is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The longest time that accepted records wait for a commit when nobody waits for it.
+    pub commit_every: Duration,
+    /// How often a snapshot of learned state is written.
+    pub snapshot_every: Duration,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            data_dir: PathBuf::from("stakeout-data"),
+            http: Http::default(),
+            inputs: Inputs::default(),
+            sinks: Vec::new(),
+            store: StoreSettings {
+                commit_every: Duration::from_seconds(1),
+                snapshot_every: Duration::from_seconds(60),
+            },
+        }
+    }
+}
+
+/// The keys of the service's part.
+pub(super) const KEYS: [&str; 5] = ["data_dir", "http", "inputs", "sinks", "store"];
+
+impl Service {
+    pub(super) fn read(root: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Service {
+        let mut service = Service::default();
+        if let Some(path) = root.get("data_dir").and_then(|place| text(&place, mistakes)) {
+            service.data_dir = PathBuf::from(path);
+        }
+        if let Some(place) = root.get("http") {
+            service.http = http::read(&place, mistakes);
+        }
+        if let Some(place) = root.get("inputs") {
+            service.inputs = inputs::read(&place, mistakes);
+        }
+        if let Some(place) = root.get("sinks") {
+            service.sinks = sinks::read(&place, mistakes);
+        }
+        if let Some(place) = root.get("store") {
+            expect_mapping(&place, &["commit_every", "snapshot_every"], mistakes);
+            for (key, setting) in [
+                ("commit_every", &mut service.store.commit_every),
+                ("snapshot_every", &mut service.store.snapshot_every),
+            ] {
+                if let Some(place) = place.get(key) {
+                    *setting = duration(&place, *setting, mistakes);
+                }
+            }
+        }
+        service
+    }
+}
+
+fn text(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<String> {
+    match place.value().as_str() {
+        Some(text) if !text.is_empty() => Some(text.to_owned()),
+        _ => {
+            mistakes.push(place.mistake("must be text"));
+            None
+        }
+    }
+}
+
+fn duration(place: &Place<'_>, usual: Duration, mistakes: &mut Vec<Mistake>) -> Duration {
+    let shortest = Duration::from_millis(10);
+    let longest = Duration::from_seconds(86_400);
+    match place.value().as_str().and_then(Duration::parse) {
+        Some(length) if length >= shortest && length <= longest => length,
+        _ => {
+            mistakes.push(place.mistake("must be a length of time from 10ms to 1d, such as `5s`"));
+            usual
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let found = Config::read("s.yml", text).expect_err("mistakes");
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_shipped_configuration_has_no_mistakes() {
+        let config = Config::read("deploy/stakeout.yaml", include_str!("../../../deploy/stakeout.yaml"));
+        let service = config.expect("without mistakes").service;
+        assert_eq!(service.http, Service::default().http);
+        assert_eq!(service.inputs.files.len(), 4);
+        assert_eq!(
+            service.sinks,
+            [SinkSettings {
+                name: "stdout".to_owned(),
+                kind: SinkKind::Stdout {
+                    format: DocumentFormat::Ecs
+                }
+            }]
+        );
+    }
+
+    #[test]
+    fn mistakes_about_the_service_are_told_with_their_place() {
+        let text = "\
+http: { listen: '0.0.0.0:9750' }
+inputs: { files: [{ pth: /var/log/a }] }
+store: { commit_every: never }
+sinks:
+  - { type: fiel, path: a }
+  - { type: file }
+  - { type: stdout, format: csv }
+  - { type: stdout }
+";
+        assert_eq!(
+            mistakes(text),
+            [
+                "s.yml:1: http: a listener that is not on loopback needs a `token_file`",
+                "s.yml:2: inputs/files/1: the files have no `path`",
+                "s.yml:2: inputs/files/1/pth: unknown key `pth`; did you mean `path`?",
+                "s.yml:3: store/commit_every: must be a length of time from 10ms to 1d, such as `5s`",
+                "s.yml:5: sinks/1/type: there is no sink `fiel`; did you mean `file`?",
+                "s.yml:6: sinks/2: the sink has no `path`",
+                "s.yml:7: sinks/3/format: there is no format `csv`; did you mean `ecs`?",
+                "s.yml:8: sinks/4: there are two sinks `stdout`; give one of them a `name`",
+            ]
+        );
+    }
+}
