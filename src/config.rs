@@ -3,7 +3,10 @@
 
 mod service;
 
-pub use service::{DocumentFormat, Files, Http, Inputs, Service, SinkKind, SinkSettings, StoreSettings};
+pub use service::{
+    CredentialSettings, DocumentFormat, Files, Http, HttpTarget, Inputs, Secret, SecretProblem, Service, SinkKind,
+    SinkSettings, StoreSettings, Transport,
+};
 
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};
 use jiff::tz::TimeZone;

@@ -2,11 +2,13 @@
 
 mod http;
 mod inputs;
+mod secret;
 mod sinks;
 
 pub use http::Http;
 pub use inputs::{Files, Inputs};
-pub use sinks::{DocumentFormat, SinkKind, SinkSettings};
+pub use secret::{Secret, SecretProblem};
+pub use sinks::{CredentialSettings, DocumentFormat, HttpTarget, SinkKind, SinkSettings, Transport};
 
 use super::expect_mapping;
 use crate::domain::{Duration, Mistake, Place};
@@ -156,6 +158,50 @@ sinks:
                 "s.yml:6: sinks/2: the sink has no `path`",
                 "s.yml:7: sinks/3/format: there is no format `csv`; did you mean `ecs`?",
                 "s.yml:8: sinks/4: there are two sinks `stdout`; give one of them a `name`",
+            ]
+        );
+    }
+
+    #[test]
+    fn sinks_that_speak_to_others_are_read_and_their_mistakes_told() {
+        let text = "\
+sinks:
+  - { type: webhook, url: 'https://soar.example/in', signing_secret_env: HOOK }
+  - { type: alertmanager, urls: ['http://a:9093', 'http://b:9093'], user: u, password_file: p }
+  - { type: syslog, address: 'tls://siem.example:6514', ca_file: ca.pem, name: siem }
+";
+        let sinks = Config::read("s.yml", text).expect("without mistakes").service.sinks;
+        let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["webhook https://soar.example/in", "alertmanager http://a:9093", "siem"]
+        );
+        let SinkKind::Alertmanager { replicas, hold } = &sinks[1].kind else {
+            panic!("{:?}", sinks[1])
+        };
+        assert_eq!((replicas.len(), *hold), (2, Duration::from_seconds(3600)));
+        let text = "\
+sinks:
+  - { type: webhook, url: 'soar.example' }
+  - { type: webhook, url: 'https://u:p@soar.example' }
+  - { type: elasticsearch, url: 'http://e:9200', user: u }
+  - { type: elasticsearch, url: 'http://f:9200', api_key: abc }
+  - { type: syslog, address: 'tls://siem:6514' }
+  - { type: syslog, address: 'siem:6514' }
+  - { type: file, path: a, keep: -1 }
+  - { type: webhook, url: 'http://g', token_file: a, token_env: B }
+";
+        assert_eq!(
+            mistakes(text),
+            [
+                "s.yml:2: sinks/1/url: must begin with `http://` or `https://`",
+                "s.yml:3: sinks/2/url: holds a secret; name a `user` and a `password_file` instead",
+                "s.yml:4: sinks/3: a `user` needs a `password_file` or `password_env`, and the other way round",
+                "s.yml:5: sinks/4/api_key: unknown key `api_key`",
+                "s.yml:6: sinks/5: a `tls://` receiver needs a `ca_file`",
+                "s.yml:7: sinks/6/address: must be like `udp://siem.example:514`, `tcp://..` or `tls://..`",
+                "s.yml:8: sinks/7/keep: must be a whole number from 0 to 1000",
+                "s.yml:9: sinks/8: has both `token_file` and `token_env`; one of them is enough",
             ]
         );
     }

@@ -3,21 +3,31 @@
 //! To add a place: a file with a type that implements [`Sink`], a kind in `config/service/sinks.rs`, a line in
 //! `run/service/sinks.rs`.
 
+mod alertmanager;
 mod ecs;
+mod elasticsearch;
+mod endpoint;
 mod explain;
 mod lines;
 mod ocsf;
 mod sentence;
+mod syslog;
 mod text;
 mod told;
+mod webhook;
 
+pub use alertmanager::AlertmanagerSink;
 pub use ecs::document as ecs_document;
+pub use elasticsearch::ElasticsearchSink;
+pub use endpoint::{CertificateProblem, Credentials, Endpoint};
 pub use explain::explanation;
-pub use lines::{FileSink, StdoutSink};
+pub use lines::{FileSink, Rotation, StdoutSink};
 pub use ocsf::document as ocsf_document;
 pub use sentence::{amount, entity_text, sentence};
+pub use syslog::{SyslogSink, SyslogTransport};
 pub use text::{printable, table};
 pub use told::Told;
+pub use webhook::WebhookSink;
 
 use crate::domain::Definition;
 use std::time::Duration;
@@ -28,10 +38,19 @@ pub trait Sink: Send {
     /// after a while.
     fn deliver(&mut self, told: &[Told]) -> Result<(), SinkFailure>;
 
-    /// Called about every second while there is nothing to deliver, and once after a restart: for what has to be
-    /// repeated or ended by the clock.
+    /// Called about every second while there is nothing to deliver: for what has to be repeated or ended by the clock.
     fn idle(&mut self) -> Result<(), SinkFailure> {
         Ok(())
+    }
+
+    /// The last alerts that were delivered before the process began, in order: for what has to go on.
+    fn recall(&mut self, told: &[Told]) {
+        let _ = told;
+    }
+
+    /// How many alerts may be delivered together.
+    fn together_max(&self) -> usize {
+        256
     }
 }
 
@@ -43,6 +62,9 @@ pub struct SinkFailure {
     pub problem: String,
     /// How long the other end asks to be left alone, where it says so (`Retry-After`).
     pub retry_after: Option<Duration>,
+    /// The other end is well but can't take these alerts, and will not later. They are tried one by one, and what is
+    /// refused alone is given up.
+    pub refused: bool,
 }
 
 impl SinkFailure {
@@ -51,6 +73,7 @@ impl SinkFailure {
         SinkFailure {
             problem: problem.into(),
             retry_after: None,
+            refused: false,
         }
     }
 }

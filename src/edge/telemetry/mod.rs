@@ -48,6 +48,10 @@ pub struct Metrics {
     pub snapshot_bytes: IntGauge,
     /// Alerts that a sink has not delivered yet, by sink.
     pub sink_backlog: IntGaugeVec,
+    /// Alerts delivered, by sink.
+    pub sink_delivered: IntCounterVec,
+    /// Alerts given up because the sink's other end refused them, by sink.
+    pub sink_refused: IntCounterVec,
     /// Failed deliveries, by sink.
     pub sink_failures: IntCounterVec,
     /// Seconds that HTTP requests took, by path and status class.
@@ -84,6 +88,12 @@ impl Metrics {
                 Opts::new("sink_backlog_alerts", "Alerts that a sink has not delivered yet"),
                 &["sink"],
             )?,
+            sink_delivered: counters("sink_delivered_total", "Alerts delivered", &["sink"])?,
+            sink_refused: counters(
+                "sink_refused_total",
+                "Alerts given up because they were refused",
+                &["sink"],
+            )?,
             sink_failures: counters("sink_failures_total", "Failed deliveries", &["sink"])?,
             http_seconds: HistogramVec::new(
                 HistogramOpts::new("http_request_seconds", "Seconds that HTTP requests took"),
@@ -96,7 +106,7 @@ impl Metrics {
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 22] = [
+        let all: [Box<dyn prometheus::core::Collector>; 24] = [
             Box::new(self.collected_bytes.clone()),
             Box::new(self.records.clone()),
             Box::new(self.refused.clone()),
@@ -116,6 +126,8 @@ impl Metrics {
             Box::new(self.journal_records.clone()),
             Box::new(self.snapshot_bytes.clone()),
             Box::new(self.sink_backlog.clone()),
+            Box::new(self.sink_delivered.clone()),
+            Box::new(self.sink_refused.clone()),
             Box::new(self.sink_failures.clone()),
             Box::new(self.http_seconds.clone()),
             Box::new(build_info()?),

@@ -2,8 +2,11 @@
 //! delivered after it is durable, again and again until that works, in order.
 
 use super::status::Status;
-use crate::config::{DocumentFormat, SinkKind, SinkSettings};
-use crate::edge::sink::{DocumentForm, FileSink, Sink, SinkFailure, StdoutSink, Told};
+use crate::config::{CredentialSettings, DocumentFormat, HttpTarget, Secret, SinkKind, SinkSettings, Transport};
+use crate::edge::sink::{
+    AlertmanagerSink, Credentials, DocumentForm, ElasticsearchSink, Endpoint, FileSink, Rotation, Sink, SinkFailure,
+    StdoutSink, SyslogSink, SyslogTransport, Told, WebhookSink,
+};
 use crate::edge::store::{Store, StoreFailure};
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -17,8 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const IDLE_EVERY: Duration = Duration::from_secs(1);
 /// The longest time between two tries.
 const AGAIN_MAX: Duration = Duration::from_secs(30);
-/// Alerts that are delivered together.
-const TOGETHER_MAX: usize = 256;
+/// Delivered alerts that a sink is reminded of when it starts.
+const RECALLED_MAX: u64 = 1000;
 
 /// The sinks at work.
 pub(super) struct Sinks {
@@ -31,10 +34,16 @@ pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Sta
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     for sink in sinks {
+        let next = store.cursor(&sink.name)?;
+        let mut place = build(&sink.kind).with_context(|| format!("the sink `{}`", sink.name))?;
+        let recalled = store.told(next.saturating_sub(RECALLED_MAX), next.min(RECALLED_MAX) as usize)?;
+        let recalled: Vec<Told> = recalled.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
+        place.recall(&recalled);
         let worker = Worker {
             name: sink.name.clone(),
-            next: store.cursor(&sink.name)?,
-            sink: build(&sink.kind)?,
+            next,
+            together: place.together_max(),
+            sink: place,
             store: store.clone(),
             status: status.clone(),
             stop: stop.clone(),
@@ -48,11 +57,61 @@ pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Sta
 fn build(kind: &SinkKind) -> anyhow::Result<Box<dyn Sink>> {
     Ok(match kind {
         SinkKind::Stdout { format } => Box::new(StdoutSink::new(form(*format))),
-        SinkKind::File { path, format } => {
-            let sink = FileSink::open(path, form(*format));
-            Box::new(sink.with_context(|| format!("opening the sink's file {}", path.display()))?)
+        SinkKind::File {
+            path,
+            format,
+            rotate_bytes,
+            keep,
+        } => {
+            let rotation = Rotation {
+                bytes: *rotate_bytes,
+                keep: *keep,
+            };
+            let sink = FileSink::open(path, form(*format), rotation);
+            Box::new(sink.with_context(|| format!("opening {}", path.display()))?)
+        }
+        SinkKind::Webhook {
+            target,
+            signing_secret,
+            format,
+        } => {
+            let secret = signing_secret.as_ref().map(Secret::read).transpose()?;
+            Box::new(WebhookSink::new(endpoint(target)?, secret.as_deref(), form(*format)))
+        }
+        SinkKind::Alertmanager { replicas, hold } => {
+            let replicas: anyhow::Result<Vec<Endpoint>> = replicas.iter().map(endpoint).collect();
+            let hold = Duration::from_nanos(u64::try_from(hold.nanos()).unwrap_or(0));
+            Box::new(AlertmanagerSink::new(replicas?, hold))
+        }
+        SinkKind::Elasticsearch { target, index, format } => {
+            Box::new(ElasticsearchSink::new(endpoint(target)?, index, form(*format)))
+        }
+        SinkKind::Syslog {
+            transport,
+            address,
+            ca_file,
+        } => {
+            let transport = match transport {
+                Transport::Udp => SyslogTransport::Udp,
+                Transport::Tcp => SyslogTransport::Tcp,
+                Transport::Tls => SyslogTransport::Tls,
+            };
+            Box::new(SyslogSink::new(transport, address, ca_file.as_deref())?)
         }
     })
+}
+
+fn endpoint(target: &HttpTarget) -> anyhow::Result<Endpoint> {
+    let credentials = match &target.credentials {
+        CredentialSettings::None => Credentials::None,
+        CredentialSettings::Bearer(token) => Credentials::Bearer(token.read()?),
+        CredentialSettings::ApiKey(key) => Credentials::ApiKey(key.read()?),
+        CredentialSettings::Basic { user, password } => Credentials::Basic {
+            user: user.clone(),
+            password: password.read()?,
+        },
+    };
+    Ok(Endpoint::new(&target.url, credentials, target.ca_file.as_deref())?)
 }
 
 fn form(format: DocumentFormat) -> DocumentForm {
@@ -78,6 +137,8 @@ struct Worker {
     name: String,
     next: u64,
     sink: Box<dyn Sink>,
+    /// How many alerts are delivered together: fewer while some of them are refused.
+    together: usize,
     store: Arc<Store>,
     status: Arc<Status>,
     stop: Arc<AtomicBool>,
@@ -112,6 +173,10 @@ impl Worker {
                     std::thread::sleep(LOOK_EVERY);
                 }
                 Ok(_) => again = LOOK_EVERY,
+                Err(RoundFailure::Sink(failure)) if failure.refused && self.together > 1 => {
+                    // One of them is refused: smaller and smaller batches find out which.
+                    self.together /= 2;
+                }
                 Err(failure) => {
                     tracing::warn!(sink = self.name, %failure, "alerts could not be delivered; they are kept and tried again");
                     self.status.metrics.sink_failures.with_label_values(&[&self.name]).inc();
@@ -140,16 +205,27 @@ impl Worker {
     }
 
     fn deliver_some(&mut self) -> Result<usize, RoundFailure> {
-        let entries = self.store.told(self.next, TOGETHER_MAX)?;
+        let entries = self.store.told(self.next, self.together)?;
         let backlog = self.store.next_told()?.saturating_sub(self.next);
         let gauge = self.status.metrics.sink_backlog.with_label_values(&[&self.name]);
         gauge.set(i64::try_from(backlog).unwrap_or(i64::MAX));
         let Some((last, _)) = entries.last() else { return Ok(0) };
         let next = last + 1;
         let told: Vec<Told> = entries.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
-        self.sink.deliver(&told)?;
+        match self.sink.deliver(&told) {
+            Err(failure) if failure.refused && entries.len() == 1 => {
+                tracing::error!(sink = self.name, %failure, "an alert is refused and given up; the others go on");
+                self.status.metrics.sink_refused.with_label_values(&[&self.name]).inc();
+            }
+            delivered => {
+                delivered?;
+                let delivered = self.status.metrics.sink_delivered.with_label_values(&[&self.name]);
+                delivered.inc_by(entries.len() as u64);
+            }
+        }
         self.store.set_cursor(&self.name, next)?;
         self.next = next;
+        self.together = (self.together * 2).min(self.sink.together_max());
         Ok(entries.len())
     }
 }
