@@ -103,17 +103,9 @@ impl CategoryPrior {
         }
     }
 
-    /// The share of the group's entities that have the value; `None` while the group is small.
-    pub fn prevalence(&self, hash: u64) -> Option<f64> {
-        let prevalence = self.prevalence.as_ref()?;
-        Some(f64::from(prevalence.count(hash)) / prevalence.entities as f64)
-    }
-
-    /// The probability of a value at most as common in the group as this one; `None` while the group is small.
-    pub fn at_most_as_common(&self, hash: u64) -> Option<f64> {
-        self.prevalence
-            .as_ref()
-            .map(|prevalence| prevalence.mass(prevalence.count(hash)).0)
+    /// How many of the group's entities have the value, or a few more; `None` while the group is small.
+    pub fn holders(&self, hash: u64) -> Option<u32> {
+        Some(self.prevalence.as_ref()?.count(hash))
     }
 
     /// The mass, among what is new to an entity, of values no more common in the group, and of less common ones.

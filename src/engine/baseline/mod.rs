@@ -34,7 +34,7 @@ mod time_of_week;
 pub use category::{Category, CategoryPrior, CategorySummary, Novelty};
 pub use count::{Count, CountPrior, CountSummary};
 pub use decay::Decay;
-pub use interval::{Contact, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior, IntervalSummary};
+pub use interval::{Contact, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior, IntervalSummary, Rarity, Standing};
 pub use judgement::{Expected, Judgement, Learned, Memory, NormalIf, Tail, surprise_of};
 pub use magnitude::{Magnitude, MagnitudePrior, MagnitudeSummary};
 pub use quantile::{Quantile, QuantilePrior, QuantileSummary};

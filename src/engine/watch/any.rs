@@ -135,6 +135,7 @@ impl Watch {
             (Watch::Quantile(watch), Prior::Quantile(prior)) => {
                 watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
             }
+            (Watch::Interval(watch), Prior::Interval(..)) => watch.settle_first(moment, plan, ballot, outcome),
             _ => true,
         };
         self.vote(&mut votes.prior, outcome);

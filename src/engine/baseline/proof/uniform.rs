@@ -146,15 +146,14 @@ fn of_rhythms_against_the_pairs_of_the_population() {
     let decay = decay(4000);
     let contact = |gap_seconds: f64| Contact {
         gap_seconds,
-        prevalence: None,
-        newness: None,
+        standing: Standing::default(),
     };
     // Pairs of all kinds: the standard deviation of a gap's logarithm is from 0.01 to 1.
     let pair = |random: &mut Random| {
         let deviation = 10f64.powf(-2.0 * random.uniform());
         let mut pair = Interval::default();
         let gap = |random: &mut Random| 60.0 * (deviation * random.normal()).exp();
-        for _ in 0..11 {
+        for _ in 0..15 {
             pair.learn(&prior, Scale::ONE, contact(gap(random)), &decay);
         }
         let last = gap(random);
