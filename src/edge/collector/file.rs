@@ -6,7 +6,7 @@
 //! truncated, and is read from its beginning. Half lines wait for their end.
 //! Files are looked at every quarter of a second, and folders every two seconds.
 
-use super::{Content, Delivery, Gone, Origin, PIECE_BYTES, Queue, now};
+use super::{Content, Delivery, Gone, LINE_BYTES_MAX, Origin, PIECE_BYTES, Queue, now};
 use globset::{GlobBuilder, GlobMatcher};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,8 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const LIST_EVERY: Duration = Duration::from_secs(2);
 /// Files that are followed at once.
 const FILES_MAX: usize = 4096;
-/// The longest line. What is longer is handed on in its beginning only.
-const LINE_BYTES_MAX: usize = 1 << 20;
 /// Folders within folders that a pattern with `**` looks into.
 const DEPTH_MAX: usize = 16;
 

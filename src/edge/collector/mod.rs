@@ -11,9 +11,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Deliveries that wait at once; with [`PIECE_BYTES`] for each, 16 MB.
-const QUEUE_DELIVERIES_MAX: usize = 256;
+pub const QUEUE_DELIVERIES_MAX: usize = 256;
 /// Bytes of lines that one delivery holds, but for a single longer line.
 pub const PIECE_BYTES: usize = 64 * 1024;
+/// The longest line that is collected whole.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// What kind of collector something came from: a metric's label, and what its lines are where that is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,10 @@
 //! What the service tells of itself to Prometheus. Prefix `stakeout_`, base units, `_total` on counters, and labels only
 //! from closed sets: never an address, a user or a message.
 
+mod collectors;
+
+pub use collectors::CollectorMetrics;
+
 use prometheus::{
     Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -10,6 +14,8 @@ use prometheus::{
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What collectors count.
+    pub collectors: CollectorMetrics,
     /// Bytes collected, by kind of collector.
     pub collected_bytes: IntCounterVec,
     /// Records by what became of them: decoded, ignored, refused.
@@ -63,6 +69,7 @@ impl Metrics {
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new_custom(Some("stakeout".to_owned()), None)?;
         let metrics = Metrics {
+            collectors: CollectorMetrics::new(&registry)?,
             collected_bytes: counters("collected_bytes_total", "Bytes collected", &["source"])?,
             records: counters("records_total", "Records by what became of them", &["outcome"])?,
             refused: counters("records_refused_total", "Records that could not be read", &["reason"])?,

@@ -1,5 +1,8 @@
 //! The one listener: metrics, health, and what was told.
 
+use super::credentials;
+use super::intake::Intake;
+use super::serve::serve;
 use super::status::Status;
 use crate::config::Http;
 use crate::edge::sink::Told;
@@ -26,6 +29,7 @@ const LOOKED_THROUGH_MAX: usize = 100_000;
 struct Shared {
     store: Arc<Store>,
     status: Arc<Status>,
+    intake: Arc<Intake>,
     token: Option<String>,
 }
 
@@ -38,7 +42,12 @@ pub(super) struct Listener {
 }
 
 /// Binds the listener and answers in the background.
-pub(super) async fn start(http: &Http, store: Arc<Store>, status: Arc<Status>) -> anyhow::Result<Listener> {
+pub(super) async fn start(
+    http: &Http,
+    store: Arc<Store>,
+    status: Arc<Status>,
+    intake: Arc<Intake>,
+) -> anyhow::Result<Listener> {
     let token = match &http.token_file {
         None => None,
         Some(path) => {
@@ -47,17 +56,25 @@ pub(super) async fn start(http: &Http, store: Arc<Store>, status: Arc<Status>) -
             Some(text.trim().to_owned())
         }
     };
-    let shared = Arc::new(Shared { store, status, token });
+    let collectors = status.metrics.collectors.clone();
+    let shared = Arc::new(Shared {
+        store,
+        status,
+        intake: intake.clone(),
+        token,
+    });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/api/v1/alerts", get(alerts))
         .route("/api/v1/alerts/{id}", get(alert))
+        .with_state(shared.clone())
+        .merge(intake.routes())
         .route_layer(middleware::from_fn_with_state(shared.clone(), authorised));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .merge(guarded)
-        .with_state(shared);
+        .with_state(shared)
+        .merge(guarded);
     let listener = tokio::net::TcpListener::bind(http.listen).await.with_context(|| {
         format!(
             "listening on {}; is it in use? name another `http: listen`",
@@ -65,38 +82,24 @@ pub(super) async fn start(http: &Http, store: Arc<Store>, status: Arc<Status>) -
         )
     })?;
     let address = listener.local_addr().context("asking for the listener's address")?;
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "the HTTP service has ended");
-        }
-    });
+    let task = tokio::spawn(serve(listener, router, collectors));
     Ok(Listener { address, task })
 }
 
 /// Lets through who bears the token, or everybody where none is configured (loopback only).
 async fn authorised(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let borne = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
     match &shared.token {
-        None => next.run(request).await,
-        Some(token) if borne.is_some_and(|borne| is_same(borne.as_bytes(), token.as_bytes())) => {
-            next.run(request).await
+        Some(token) if !credentials::bear(request.headers(), token) => {
+            shared.intake.turned_away();
+            (
+                StatusCode::UNAUTHORIZED,
+                [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"stakeout\", ApiKey")],
+                "the token is needed: as a bearer token, as a password or as an API key\n",
+            )
+                .into_response()
         }
-        Some(_) => (
-            StatusCode::UNAUTHORIZED,
-            [(header::WWW_AUTHENTICATE, "Bearer")],
-            "a bearer token is needed\n",
-        )
-            .into_response(),
+        _ => next.run(request).await,
     }
-}
-
-/// Compares in a time that does not tell where two texts differ.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0u8, |held, (a, b)| held | (a ^ b)) == 0
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -6,11 +6,15 @@
 //! there, and the process leaves.
 
 mod core;
+mod credentials;
 mod http;
+mod intake;
+mod serve;
 mod sinks;
 mod status;
 
 use self::core::Core;
+use self::intake::Intake;
 use self::status::Status;
 use super::check::Site;
 use crate::config::Service;
@@ -24,6 +28,9 @@ use crate::engine::triage::Budget;
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How long the last requests may take to be answered.
+const ANSWER_LAST: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Runs the service until SIGTERM or SIGINT.
 pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
@@ -53,18 +60,24 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     };
     collecting.start()?;
     let collectors = collecting.threads;
-    drop(queue);
-    let listener = runtime.block_on(http::start(&service.http, store.clone(), status.clone()))?;
+    let intake = Intake::new(store.input_number("http")?, queue, status.metrics.collectors.clone());
+    let listener = runtime.block_on(http::start(
+        &service.http,
+        store.clone(),
+        status.clone(),
+        intake.clone(),
+    ))?;
     tracing::info!(
         listen = %listener.address,
         data_dir = %service.data_dir.display(),
         "ready"
     );
     status.set_ready();
-    let flag = stop.clone();
+    let (flag, pushed) = (stop.clone(), intake.clone());
     runtime.spawn(async move {
         wait_for_signal().await;
         flag.store(true, Ordering::Relaxed);
+        pushed.close();
     });
     let ended = core.run(&mut deliveries, runtime.handle());
     for collector in collectors {
@@ -72,9 +85,18 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         let _ = collector.join();
     }
     sinks.finish();
+    answer_last(&intake);
     listener.task.abort();
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended
+}
+
+/// Lets requests whose documents are durable have their answers.
+fn answer_last(intake: &Intake) {
+    let begun = std::time::Instant::now();
+    while intake.open() > 0 && begun.elapsed() < ANSWER_LAST {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 /// `STAKEOUT_DATA_DIR` overrides the configuration.
