@@ -103,6 +103,39 @@ impl CalibrationSummary {
             *held += if vote.incident { INCIDENT_VOTE } else { VOTE };
         }
     }
+
+    /// How many windows had a calibrated p of at most each of `bounds`, had these maps judged them. Within a bucket p is
+    /// taken to be spread evenly. A window that ranks as an incident counts as a 24th.
+    pub fn windows_within<const N: usize>(&self, maps: &Calibrations, bounds: &[f64; N]) -> [f64; N] {
+        let mut within = [0.0; N];
+        for (tally, map) in self.classes.iter().zip(&maps.0) {
+            for (bucket, units) in tally.units.iter().enumerate().filter(|(_, units)| **units > 0) {
+                let p = |raw: f64| 10f64.powf(-map.surprise(raw));
+                let high = p(bucket as f64 * BUCKET);
+                let low = if bucket + 1 < BUCKETS {
+                    p((bucket + 1) as f64 * BUCKET)
+                } else {
+                    0.0
+                };
+                let windows = *units as f64 / VOTE as f64;
+                for (held, bound) in within.iter_mut().zip(bounds) {
+                    *held += windows * share_below(*bound, low, high);
+                }
+            }
+        }
+        within
+    }
+}
+
+/// The share of [low, high] that lies at or below `bound`.
+fn share_below(bound: f64, low: f64, high: f64) -> f64 {
+    if bound >= high {
+        1.0
+    } else if bound <= low {
+        0.0
+    } else {
+        (bound - low) / (high - low)
+    }
 }
 
 impl Summary for CalibrationSummary {
@@ -335,6 +368,25 @@ mod tests {
         }
         let map = Calibrations::of(&summary);
         assert!(map.of_entity(false).surprise(8.0) > 4.0, "{map:?}");
+    }
+
+    #[test]
+    fn a_law_that_is_right_spreads_p_evenly_and_a_wrong_one_is_seen() {
+        let bounds = [0.001, 0.01, 0.1, 0.5, 1.0];
+        let shares = |heaviness: f64, maps: &Calibrations| {
+            let votes = 200_000;
+            let within = voted(7, votes, heaviness).windows_within(maps, &bounds);
+            within.map(|windows| windows / votes as f64)
+        };
+        let identity = Calibrations::default();
+        for (share, bound) in shares(1.0, &identity).iter().zip(bounds) {
+            assert!((share / bound - 1.0).abs() < 0.2, "{share} at {bound}");
+        }
+        // Twice the surprise that the law expects: one window in ten has p of at most 0.01.
+        let wrong = shares(2.0, &identity);
+        assert!((wrong[1] / 0.1 - 1.0).abs() < 0.1, "{wrong:?}");
+        let learned = shares(2.0, &Calibrations::of(&voted(8, 200_000, 2.0)));
+        assert!((learned[1] / 0.01 - 1.0).abs() < 0.2, "{learned:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::order::Stamped;
 use super::partition::{self, Batch, Partition, Visit};
-use super::population::{Population, epoch_of};
+use super::population::{Population, Uniformity, epoch_of};
 use super::program::Program;
 use super::selection::Selection;
 use super::snapshot::{self, Saved, SnapshotProblem};
@@ -37,6 +37,8 @@ pub struct Engine {
     last_event: Option<Timestamp>,
     epoch_events: u64,
     events: u64,
+    /// Findings handed to triage since this process began, by detector.
+    findings_of: Vec<u64>,
     leases: HashMap<IpAddr, u64>,
     scratch: Vec<u8>,
     selection: Selection,
@@ -56,6 +58,17 @@ pub struct Totals {
     pub shared: u64,
     /// What triage did.
     pub triage: Counters,
+}
+
+/// What one detector has done since this process began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DetectorTotals {
+    /// Findings handed to triage.
+    pub findings: u64,
+    /// How evenly its p was spread.
+    pub uniformity: Uniformity,
+    /// The surprise from which its alerts are told.
+    pub bar: f64,
 }
 
 impl Engine {
@@ -86,6 +99,7 @@ impl Engine {
             last_event: None,
             epoch_events: 0,
             events: 0,
+            findings_of: vec![0; program.definitions.len()],
             leases: HashMap::new(),
             scratch: Vec::new(),
             selection: Selection::default(),
@@ -120,6 +134,23 @@ impl Engine {
             shared: self.partitions.iter().map(Partition::shared_visits).sum(),
             triage: self.triage.counters(),
         }
+    }
+
+    /// What each detector has done since this process began, in the order of the definitions.
+    pub fn detectors(&self) -> impl Iterator<Item = DetectorTotals> {
+        let counted = self.findings_of.iter().zip(self.population.uniformity());
+        counted
+            .zip(&self.population.current().bars)
+            .map(|((findings, uniformity), bar)| DetectorTotals {
+                findings: *findings,
+                uniformity: *uniformity,
+                bar: *bar,
+            })
+    }
+
+    /// Alerts told on the present day of event time (UTC), the later forms of one not counted again.
+    pub fn told_today(&self) -> u64 {
+        self.triage.told_today()
     }
 
     /// Takes the next event, in the order of engine time.
@@ -423,6 +454,9 @@ impl Engine {
             bars: &version.bars,
         };
         for finding in self.findings.drain(..ready) {
+            if let Some(findings) = self.findings_of.get_mut(usize::from(finding.detector)) {
+                *findings += 1;
+            }
             self.triage.push(finding, &desk, alerts);
         }
     }

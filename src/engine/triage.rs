@@ -172,6 +172,11 @@ impl Triage {
         }
     }
 
+    /// Alerts told on the day of the latest finding.
+    pub fn told_today(&self) -> u64 {
+        self.told_today
+    }
+
     /// What decides which alerts are told.
     pub fn budget(&self) -> Budget {
         self.budget

@@ -3,8 +3,10 @@
 //! of the second epoch after it.
 
 mod belief;
+mod uniformity;
 
 pub use belief::{Belief, Prior, PriorVotes, Votes};
+pub use uniformity::{P_BOUNDS, Uniformity};
 
 use super::triage::Budget;
 use crate::domain::{Definition, Timestamp};
@@ -100,6 +102,8 @@ pub struct Population {
     /// What the current version was made of.
     current_held: Held,
     pending: VecDeque<(i64, Arc<Version>, Held)>,
+    /// How evenly p was spread, by detector. Not saved.
+    uniformity: Vec<Uniformity>,
 }
 
 /// The population as it is saved.
@@ -155,6 +159,7 @@ impl Population {
                 bars: Vec::new(),
             }),
             pending: VecDeque::new(),
+            uniformity: vec![Uniformity::default(); definitions.len()],
             own,
         };
         population.current = Arc::new(population.version(0, &population.held));
@@ -169,6 +174,11 @@ impl Population {
     /// What judges now.
     pub fn current(&self) -> &Arc<Version> {
         &self.current
+    }
+
+    /// How evenly p was spread since this process began, by detector.
+    pub fn uniformity(&self) -> &[Uniformity] {
+        &self.uniformity
     }
 
     /// What outlives a process.
@@ -212,6 +222,13 @@ impl Population {
 
     /// An epoch has ended with this summary of all partitions.
     pub fn absorb(&mut self, epoch: i64, summary: &EpochSummary) {
+        // What judged in the epoch is still the current version.
+        for (plan, votes) in summary.votes.iter().enumerate() {
+            let detector = usize::from(self.detector_of_plan[plan]);
+            for (votes, belief) in votes.iter().zip(&self.current.beliefs[plan]) {
+                self.uniformity[detector].add(&votes.calibration, &belief.calibrations);
+            }
+        }
         let span = span_of(epoch);
         if span != self.held.span {
             let blank = self.blank();
