@@ -1,14 +1,22 @@
 //! What the service tells of itself to Prometheus. Prefix `stakeout_`, base units, `_total` on counters, and labels only
-//! from closed sets: never an address, a user or a message.
+//! from closed sets: never an address, a user or a message. What the process uses stands beside it under `process_`, as
+//! Prometheus' own clients name it. `docs/operating.md` describes every metric, and a test holds it to that.
 
 mod collectors;
+mod counted;
+mod process;
 
 pub use collectors::CollectorMetrics;
+pub use counted::CountedHistogram;
 
+use process::ProcessCollector;
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+/// Bounds of times that the store and the listener take, in seconds.
+const SECONDS_BOUNDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// Every metric of the service.
 #[derive(Clone, Debug)]
@@ -16,8 +24,15 @@ pub struct Metrics {
     registry: Registry,
     /// What collectors count.
     pub collectors: CollectorMetrics,
+    process: Registry,
+    /// 1 while state was taken up and the store can be written, else 0.
+    pub ready: IntGauge,
     /// Bytes collected, by kind of collector.
     pub collected_bytes: IntCounterVec,
+    /// When a kind of collector gave something last; the start before it has.
+    pub source_last: GaugeVec,
+    /// Packets at live capture by what became of them: received, lost_by_kernel, lost_by_interface.
+    pub capture_packets: IntCounterVec,
     /// Records by what became of them: decoded, ignored, refused.
     pub records: IntCounterVec,
     /// Records that were refused, by reason.
@@ -26,10 +41,20 @@ pub struct Metrics {
     pub events: IntCounter,
     /// Judgements made.
     pub judgements: IntCounter,
-    /// Findings handed to triage.
-    pub findings: IntCounter,
-    /// Alerts told, by detector.
+    /// Findings handed to triage, by detector.
+    pub findings: IntCounterVec,
+    /// Windows by their calibrated p, by detector.
+    pub window_p: CountedHistogram,
+    /// The surprise from which alerts are told, by detector.
+    pub bar: GaugeVec,
+    /// Alerts told, by detector, its first tactic, its entity's fields and its severity.
     pub alerts: IntCounterVec,
+    /// The sum of the risk of alerts when they were first told, by entity's fields and tactic.
+    pub alert_risk: CounterVec,
+    /// Alerts told on the present day of event time.
+    pub alerts_today: IntGauge,
+    /// Alerts a day that the budget allows.
+    pub budget_per_day: Gauge,
     /// Incidents that the budget withheld.
     pub withheld: IntCounter,
     /// Entities with state.
@@ -44,8 +69,8 @@ pub struct Metrics {
     pub waiting: IntGauge,
     /// Seconds that judged event time lies behind the clock.
     pub lag_seconds: Gauge,
-    /// Commits to the store.
-    pub commits: IntCounter,
+    /// Commits to the store, by the seconds that they took.
+    pub commit_seconds: Histogram,
     /// Failures of the store, by operation.
     pub store_failures: IntCounterVec,
     /// Records in the journal.
@@ -68,15 +93,54 @@ impl Metrics {
     /// Every metric at zero.
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new_custom(Some("stakeout".to_owned()), None)?;
+        let process = Registry::new();
+        process.register(Box::new(ProcessCollector::new()?))?;
         let metrics = Metrics {
             collectors: CollectorMetrics::new(&registry)?,
+            ready: IntGauge::new("ready", "Whether state was taken up and the store can be written")?,
             collected_bytes: counters("collected_bytes_total", "Bytes collected", &["source"])?,
+            source_last: GaugeVec::new(
+                Opts::new(
+                    "source_last_received_timestamp_seconds",
+                    "When a source gave something last; the start before it has",
+                ),
+                &["source"],
+            )?,
+            capture_packets: counters(
+                "capture_packets_total",
+                "Packets at live capture by what became of them",
+                &["outcome"],
+            )?,
             records: counters("records_total", "Records by what became of them", &["outcome"])?,
             refused: counters("records_refused_total", "Records that could not be read", &["reason"])?,
             events: IntCounter::new("events_total", "Events that the engine took")?,
             judgements: IntCounter::new("judgements_total", "Windows and values judged")?,
-            findings: IntCounter::new("findings_total", "Findings handed to triage")?,
-            alerts: counters("alerts_total", "Alerts told, by detector", &["detector"])?,
+            findings: counters("findings_total", "Findings handed to triage", &["detector"])?,
+            window_p: CountedHistogram::new(
+                "window_p_value",
+                "Windows by their calibrated tail probability; a share p of them should have at most p",
+            )?,
+            bar: GaugeVec::new(
+                Opts::new(
+                    "detector_bar_surprise",
+                    "Surprise (-log10 p) from which alerts are told",
+                ),
+                &["detector"],
+            )?,
+            alerts: counters(
+                "alerts_total",
+                "Alerts told; later forms of one are not counted again",
+                &["detector", "tactic", "entity", "severity"],
+            )?,
+            alert_risk: CounterVec::new(
+                Opts::new(
+                    "alert_risk_total",
+                    "Risk (0 to 100 each) of alerts when they were first told",
+                ),
+                &["tactic", "entity"],
+            )?,
+            alerts_today: IntGauge::new("alerts_today", "Alerts told on the present day of event time, UTC")?,
+            budget_per_day: Gauge::new("budget_alerts_per_day", "Alerts a day that the budget allows")?,
             withheld: IntCounter::new("incidents_withheld_total", "Incidents that the budget withheld")?,
             entities: IntGauge::new("entities", "Entities with state")?,
             shared: IntCounter::new(
@@ -87,7 +151,10 @@ impl Metrics {
             file_bytes_behind: IntGauge::new("file_bytes_behind", "Bytes of followed files not collected yet")?,
             waiting: IntGauge::new("events_waiting", "Events that wait for other inputs")?,
             lag_seconds: Gauge::new("event_lag_seconds", "How far judged event time lies behind the clock")?,
-            commits: IntCounter::new("store_commits_total", "Commits to the store")?,
+            commit_seconds: Histogram::with_opts(
+                HistogramOpts::new("store_commit_seconds", "Seconds that commits to the store took")
+                    .buckets(SECONDS_BOUNDS.to_vec()),
+            )?,
             store_failures: counters("store_failures_total", "Failures of the store", &["operation"])?,
             journal_records: IntGauge::new("store_journal_records", "Records that no snapshot has seen")?,
             snapshot_bytes: IntGauge::new("store_snapshot_bytes", "Size of the newest snapshot")?,
@@ -103,24 +170,34 @@ impl Metrics {
             )?,
             sink_failures: counters("sink_failures_total", "Failed deliveries", &["sink"])?,
             http_seconds: HistogramVec::new(
-                HistogramOpts::new("http_request_seconds", "Seconds that HTTP requests took"),
+                HistogramOpts::new("http_request_seconds", "Seconds that HTTP requests took")
+                    .buckets(SECONDS_BOUNDS.to_vec()),
                 &["path", "status"],
             )?,
             registry,
+            process,
         };
         metrics.register()?;
         Ok(metrics)
     }
 
     fn register(&self) -> Result<(), prometheus::Error> {
-        let all: [Box<dyn prometheus::core::Collector>; 24] = [
+        let all: Vec<Box<dyn prometheus::core::Collector>> = vec![
+            Box::new(self.ready.clone()),
             Box::new(self.collected_bytes.clone()),
+            Box::new(self.source_last.clone()),
+            Box::new(self.capture_packets.clone()),
             Box::new(self.records.clone()),
             Box::new(self.refused.clone()),
             Box::new(self.events.clone()),
             Box::new(self.judgements.clone()),
             Box::new(self.findings.clone()),
+            Box::new(self.window_p.clone()),
+            Box::new(self.bar.clone()),
             Box::new(self.alerts.clone()),
+            Box::new(self.alert_risk.clone()),
+            Box::new(self.alerts_today.clone()),
+            Box::new(self.budget_per_day.clone()),
             Box::new(self.withheld.clone()),
             Box::new(self.entities.clone()),
             Box::new(self.shared.clone()),
@@ -128,7 +205,7 @@ impl Metrics {
             Box::new(self.file_bytes_behind.clone()),
             Box::new(self.waiting.clone()),
             Box::new(self.lag_seconds.clone()),
-            Box::new(self.commits.clone()),
+            Box::new(self.commit_seconds.clone()),
             Box::new(self.store_failures.clone()),
             Box::new(self.journal_records.clone()),
             Box::new(self.snapshot_bytes.clone()),
@@ -148,7 +225,9 @@ impl Metrics {
     /// The metrics in Prometheus' text format.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        for registry in [&self.registry, &self.process] {
+            TextEncoder::new().encode(&registry.gather(), &mut text)?;
+        }
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
     }
 }

@@ -158,6 +158,7 @@ impl Core {
             receipt,
         } = delivery;
         self.receipts.extend(receipt);
+        self.status.came(origin);
         let record = match content {
             Content::Events { known_at, events } => Record::Events {
                 input,
@@ -263,12 +264,14 @@ impl Core {
             self.receipts.drain(..).for_each(Receipt::give);
             return;
         }
+        let mut begun = Instant::now();
         while let Err(failure) = self.store.commit(&self.gathered) {
             tracing::error!(%failure, "collection waits until the store can be written again");
             self.status.store_failed(&failure);
             std::thread::sleep(AGAIN);
+            begun = Instant::now();
         }
-        self.status.committed();
+        self.status.committed(begun.elapsed());
         self.receipts.drain(..).for_each(Receipt::give);
         self.next_record += self.gathered.records.len() as u64;
         self.durable_told = self.next_told;

@@ -8,7 +8,7 @@ use crate::config::Http;
 use crate::edge::sink::Told;
 use crate::edge::store::Store;
 use anyhow::Context as _;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{MatchedPath, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::task::JoinHandle;
 
 /// Alerts on one page at most.
@@ -73,8 +74,9 @@ pub(super) async fn start(
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .with_state(shared)
-        .merge(guarded);
+        .with_state(shared.clone())
+        .merge(guarded)
+        .layer(middleware::from_fn_with_state(shared, timed));
     let listener = tokio::net::TcpListener::bind(http.listen).await.with_context(|| {
         format!(
             "listening on {}; is it in use? name another `http: listen`",
@@ -84,6 +86,25 @@ pub(super) async fn start(
     let address = listener.local_addr().context("asking for the listener's address")?;
     let task = tokio::spawn(serve(listener, router, collectors));
     Ok(Listener { address, task })
+}
+
+/// Notes how long an answer took, by the route that gave it: what was asked for is not a label.
+async fn timed(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let path = route.as_ref().map_or("none", MatchedPath::as_str);
+    let status = match response.status().as_u16() {
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    let seconds = &shared.status.metrics.http_seconds;
+    seconds
+        .with_label_values(&[path, status])
+        .observe(begun.elapsed().as_secs_f64());
+    response
 }
 
 /// Lets through who bears the token, or everybody where none is configured (loopback only).

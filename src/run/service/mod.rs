@@ -37,6 +37,7 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     let service = data_dir(site.config.service.clone());
     let store = Arc::new(Store::open(&service.data_dir)?);
     let status = Arc::new(Status::new()?);
+    status.configured(site.config.alerts_per_day, &service.sinks);
     let stop = Arc::new(AtomicBool::new(false));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

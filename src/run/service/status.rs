@@ -1,13 +1,15 @@
 //! What the service knows of itself, as metrics and as an answer to `/readyz`.
 
-use crate::domain::Alert;
+use crate::config::SinkSettings;
+use crate::domain::{Alert, Definition, Field, risk};
 use crate::edge::collector::{FileProgress, Origin, now};
 use crate::edge::sink::Letterhead;
 use crate::edge::store::{Store, StoreFailure};
 use crate::edge::telemetry::Metrics;
 use crate::engine::decoder::Tally;
 use crate::engine::feed::Feed;
-use crate::engine::pipeline::Totals;
+use crate::engine::pipeline::{Engine, Totals};
+use crate::engine::population::P_BOUNDS;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -29,6 +31,7 @@ pub(super) struct Status {
 struct Seen {
     updated: Option<Instant>,
     totals: Totals,
+    findings: Vec<u64>,
     tallies: std::collections::BTreeMap<u16, Tally>,
     trouble: Option<String>,
 }
@@ -56,14 +59,60 @@ impl Status {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is configured is told from the start on, so that nothing is seen to begin where it only was not asked for.
+    pub(super) fn configured(&self, alerts_per_day: f64, sinks: &[SinkSettings]) {
+        let metrics = &self.metrics;
+        metrics.budget_per_day.set(alerts_per_day);
+        for sink in sinks {
+            metrics.sink_backlog.with_label_values(&[&sink.name]).set(0);
+            for counter in [&metrics.sink_failures, &metrics.sink_delivered, &metrics.sink_refused] {
+                counter.with_label_values(&[&sink.name]);
+            }
+        }
+        for operation in ["commit", "snapshot"] {
+            metrics.store_failures.with_label_values(&[operation]);
+        }
+        for outcome in ["decoded", "ignored", "refused"] {
+            metrics.records.with_label_values(&[outcome]);
+        }
+        metrics.refused.with_label_values(&["unknown_format"]);
+        let collectors = &metrics.collectors;
+        collectors.messages(Origin::Http);
+        collectors.refused(Origin::Http, "bad_document");
+        for origin in [Origin::Syslog, Origin::Netflow] {
+            collectors.kernel_drops(origin);
+        }
+        for outcome in ["received", "lost_by_kernel", "lost_by_interface"] {
+            metrics.capture_packets.with_label_values(&[outcome]);
+        }
+    }
+
+    /// A source of this kind is collected from now on.
+    pub(super) fn collects(&self, origin: Origin) {
+        self.metrics.collected_bytes.with_label_values(&[origin.name()]);
+        self.came(origin);
+    }
+
+    /// A source of this kind has given something.
+    pub(super) fn came(&self, origin: Origin) {
+        let now = now().nanos() as f64 / 1e9;
+        self.metrics.source_last.with_label_values(&[origin.name()]).set(now);
+    }
+
     /// Watches the collector of files.
     pub(super) fn watch_files(&self, progress: Arc<FileProgress>) {
+        self.collects(Origin::File);
         // There is one collector of files, so it is set once.
         let _ = self.files.set(progress);
     }
 
     pub(super) fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
+        self.tell_ready();
+    }
+
+    fn tell_ready(&self) {
+        self.metrics.ready.set(i64::from(self.readiness().ready));
     }
 
     pub(super) fn readiness(&self) -> Readiness {
@@ -94,18 +143,32 @@ impl Status {
         if alert.count == 1
             && let Some(definition) = head.definitions.get(usize::from(alert.first.detector))
         {
-            self.metrics.alerts.with_label_values(&[&definition.id]).inc();
+            self.count_alert(definition, 1, risk(alert.peak.surprise));
         }
+    }
+
+    fn count_alert(&self, definition: &Definition, alerts: u64, risk: f64) {
+        let (tactic, entity) = (tactic(definition), entity(definition));
+        let labels = [definition.id.as_str(), tactic, &entity, definition.level.word()];
+        self.metrics.alerts.with_label_values(&labels).inc_by(alerts);
+        self.metrics
+            .alert_risk
+            .with_label_values(&[tactic, &entity])
+            .inc_by(risk);
     }
 
     pub(super) fn store_failed(&self, failure: &StoreFailure) {
         self.metrics.store_failures.with_label_values(&["commit"]).inc();
         self.seen().trouble = Some(failure.to_string());
+        self.tell_ready();
     }
 
-    pub(super) fn committed(&self) {
-        self.metrics.commits.inc();
-        self.seen().trouble = None;
+    /// A commit worked and took so long.
+    pub(super) fn committed(&self, took: Duration) {
+        self.metrics.commit_seconds.observe(took.as_secs_f64());
+        if self.seen().trouble.take().is_some() {
+            self.tell_ready();
+        }
     }
 
     pub(super) fn snapshot_failed(&self) {
@@ -130,9 +193,10 @@ impl Status {
         metrics
             .judgements
             .inc_by(totals.judgements.saturating_sub(before.judgements));
+        self.count_detectors(feed.engine(), &mut seen.findings);
         metrics
-            .findings
-            .inc_by(totals.triage.findings.saturating_sub(before.triage.findings));
+            .alerts_today
+            .set(i64::try_from(feed.engine().told_today()).unwrap_or(i64::MAX));
         metrics
             .withheld
             .inc_by(totals.triage.withheld.saturating_sub(before.triage.withheld));
@@ -159,6 +223,27 @@ impl Status {
         }
     }
 
+    fn count_detectors(&self, engine: &Engine, counted: &mut Vec<u64>) {
+        let definitions = &engine.program().definitions;
+        if counted.is_empty() {
+            definitions
+                .iter()
+                .for_each(|definition| self.count_alert(definition, 0, 0.0));
+            counted.resize(definitions.len(), 0);
+        }
+        for ((definition, totals), counted) in definitions.iter().zip(engine.detectors()).zip(counted) {
+            let before = std::mem::replace(counted, totals.findings);
+            let metrics = &self.metrics;
+            metrics
+                .findings
+                .with_label_values(&[&definition.id])
+                .inc_by(totals.findings.saturating_sub(before));
+            metrics.bar.with_label_values(&[&definition.id]).set(totals.bar);
+            let within = P_BOUNDS.into_iter().zip(totals.uniformity.within);
+            metrics.window_p.set(&definition.id, within);
+        }
+    }
+
     fn count(&self, tally: &Tally, before: &Tally) {
         let records = &self.metrics.records;
         let sum = |counts: &std::collections::BTreeMap<&'static str, u64>| counts.values().sum::<u64>();
@@ -177,4 +262,15 @@ impl Status {
                 .inc_by(count.saturating_sub(then));
         }
     }
+}
+
+/// The tactic under which a detector's alerts are counted: the first that it names.
+fn tactic(definition: &Definition) -> &str {
+    definition.tactics().next().unwrap_or("none")
+}
+
+/// Whom a detector's alerts are about, by the fields that make one.
+fn entity(definition: &Definition) -> String {
+    let names: Vec<&str> = definition.entity.iter().map(|field: &Field| field.name()).collect();
+    names.join(",")
 }
