@@ -107,6 +107,15 @@ impl Stream {
         self.unusual(sequence, payload, &mut consume);
     }
 
+    /// The capture has cut the segment that was just given: of what follows `captured_to` so many bytes will not come.
+    /// Behind a hole, and where something follows already, the hole that it leaves is found like any other.
+    pub fn cut(&mut self, captured_to: u32, bytes: u32, mut consume: impl FnMut(Piece<'_>)) {
+        let is_next = self.begun && captured_to == self.next && self.held.is_none();
+        if bytes > 0 && is_next && !self.stopped {
+            self.pass(Piece::Lost(bytes.into()), &mut consume);
+        }
+    }
+
     /// The other side has acknowledged everything before `acknowledgement`: holes before it were lost by the capture.
     pub fn acknowledged(&mut self, acknowledgement: u32, mut consume: impl FnMut(Piece<'_>)) {
         while let Some(first) = self.held.as_ref().and_then(|held| held.segments.first()) {

@@ -99,7 +99,10 @@ pub(crate) struct Inspector {
 pub(crate) struct Said<'a> {
     pub(crate) sender: Sender,
     pub(crate) time: i64,
+    /// What was captured of the payload.
     pub(crate) payload: &'a [u8],
+    /// How much of the payload's end was not captured.
+    pub(crate) cut_bytes: u32,
 }
 
 impl Inspection {
@@ -260,6 +263,7 @@ impl Inspector {
                 }
             }
             Parser::Tls(handshake) => {
+                handshake.finish();
                 if handshake.client.is_some() || handshake.server.is_some() {
                     push(flow, talk.began, time, output, |event| handshake.describe(event));
                 }
@@ -379,6 +383,7 @@ impl Inspector {
                 sender,
                 time: said.time,
                 payload: &first.bytes,
+                cut_bytes: 0,
             };
             self.feed(flow, &mut talk, before, first.sequence, output);
         }
@@ -401,12 +406,15 @@ impl Inspector {
         };
         let refused = &mut self.refused;
         let mut is_refused = false;
-        stream.segment(sequence, said.payload, |piece| {
+        let mut consume = |piece: Piece<'_>| {
             if let Some(reason) = parser.piece(flow, side, piece, said.time, output) {
                 *refused.entry(reason).or_default() += 1;
                 is_refused = true;
             }
-        });
+        };
+        stream.segment(sequence, said.payload, &mut consume);
+        let captured_to = sequence.wrapping_add(said.payload.len() as u32);
+        stream.cut(captured_to, said.cut_bytes, &mut consume);
         match parser {
             Parser::Http(conversation) => stream.skip(conversation.skip_bytes(side)),
             _ if is_refused => stream.stop(),

@@ -425,7 +425,12 @@ impl PacketDecoder {
         let Some(header) = &transport.tcp else {
             flow.count(sender, time, frames, length, transport.payload_length);
             if flow.key.protocol == protocol::UDP && !payload.is_empty() && !flow.inspection.is_over() {
-                let said = Said { sender, time, payload };
+                let said = Said {
+                    sender,
+                    time,
+                    payload,
+                    cut_bytes: 0,
+                };
                 self.inspector.datagram(flow, number, said, output);
             }
             return;
@@ -442,7 +447,12 @@ impl PacketDecoder {
         let before = flow.connection.phase();
         flow.connection.observe(sender, header, transport.payload_length);
         if !flow.inspection.is_over() && (!payload.is_empty() || flow.inspection.wants_acknowledgements()) {
-            let said = Said { sender, time, payload };
+            let said = Said {
+                sender,
+                time,
+                payload,
+                cut_bytes: transport.payload_length.saturating_sub(payload.len() as u32),
+            };
             self.inspector.segment(flow, number, said, header, output);
         }
         if before != Phase::Over && flow.connection.phase() == Phase::Over {

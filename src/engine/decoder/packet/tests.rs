@@ -348,6 +348,30 @@ fn a_connection_is_one_event_with_its_state_and_counts() {
 }
 
 #[test]
+fn frames_cut_by_the_capture_say_what_is_left_of_their_heads() {
+    let request = b"GET /setup.exe HTTP/1.1\r\nHost: a.example.org\r\nUser-Agent: Wget/1.21\r\nAccept: */*\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 4\r\n\r\nbody";
+    let mut frames = connection(0.0, 40_000, request, response);
+    for frame in &mut frames {
+        frame.bytes.truncate(54 + 75);
+    }
+    let (output, _) = run(&frames);
+    let heads = of_dataset(&output, "http");
+    assert_eq!(heads.len(), 1);
+    assert_eq!(heads[0].str(Field::UserAgentOriginal), Some("Wget/1.21"));
+    assert_eq!(heads[0].str(Field::UrlPath), Some("/setup.exe"));
+    assert_eq!(heads[0].number(Field::HttpResponseStatusCode), Some(200.0));
+    assert_eq!(heads[0].number(Field::HttpRequestBytes), None);
+    for frame in &mut frames {
+        frame.bytes.truncate(54 + 60);
+    }
+    let (output, _) = run(&frames);
+    let heads = of_dataset(&output, "http");
+    assert_eq!(heads[0].str(Field::UrlDomain), Some("a.example.org"));
+    assert_eq!(heads[0].str(Field::UserAgentOriginal), None);
+}
+
+#[test]
 fn a_frame_seen_twice_by_the_mirror_counts_once_and_a_retransmission_counts() {
     let mut frames = Vec::new();
     for frame in connection(0.0, 40_000, b"ask", b"answer!") {

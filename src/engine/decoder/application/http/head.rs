@@ -86,6 +86,7 @@ impl<'a> Head<'a> {
             mime_type: mime_type(head.content_type),
             head_bytes: bytes.len() as u64,
             body_bytes: 0,
+            is_cut: false,
         };
         if let Some(authority) = request.target_authority() {
             request.host = text(authority.as_bytes(), HOST_BYTES_MAX).to_ascii_lowercase();
@@ -111,6 +112,7 @@ impl<'a> Head<'a> {
             upgrade: Some(text(head.upgrade, 64).to_ascii_lowercase()).filter(|upgrade| !upgrade.is_empty()),
             head_bytes: bytes.len() as u64,
             body_bytes: 0,
+            is_cut: false,
         };
         Some((response, head.framing))
     }

@@ -1,8 +1,9 @@
 //! HTTP/1.x between two sides: requests paired with their responses (RFC 9112). Requests may be sent ahead of responses;
 //! bodies are counted and not kept. After an upgrade or a successful CONNECT nothing more is read.
 //!
-//! A part that was not captured inside a body is counted as if it had been seen, where the body's length is known.
-//! Elsewhere, and after what is not HTTP, a direction goes on where a segment begins with the next head.
+//! A part that was not captured inside a body is counted as if it had been seen, where the body's length is known. A head
+//! whose end was not captured is told as far as its whole lines say, without sizes. Elsewhere, and after what is not HTTP,
+//! a direction goes on where a segment begins with the next head.
 
 mod head;
 mod transaction;
@@ -155,6 +156,8 @@ impl Conversation {
 
     /// The connection has ended at `time`: tells the response that ends with it and the requests without responses.
     pub fn finish(&mut self, time: Timestamp, mut tell: impl FnMut(Transaction)) {
+        self.end_head(Side::Originator, time, &mut tell);
+        self.end_head(Side::Responder, time, &mut tell);
         self.respond_end(time, &mut tell);
         while let Some(first) = self.pending.pop_front() {
             tell(first.transaction.ended(time));
@@ -217,8 +220,37 @@ impl Conversation {
                 self.seek(side, time, tell);
             }
             State::UntilClose => self.count_body(side, bytes),
-            _ => self.seek(side, time, tell),
+            _ => {
+                self.end_head(side, time, tell);
+                self.seek(side, time, tell);
+            }
         }
+    }
+
+    /// The rest of a head will not come: takes up what its whole lines say. Half a line says nothing.
+    fn end_head(&mut self, side: Side, time: Timestamp, tell: &mut impl FnMut(Transaction)) {
+        let reader = self.reader_mut(side);
+        if reader.state != State::Head || reader.partial.is_empty() {
+            return;
+        }
+        let mut lines = std::mem::take(&mut reader.partial);
+        lines.truncate(memchr::memrchr(b'\n', &lines).map_or(0, |last| last + 1));
+        match side {
+            Side::Originator => {
+                if let Some((mut request, _)) = Head::request(&lines) {
+                    request.is_cut = true;
+                    self.request(request, time, tell);
+                }
+            }
+            Side::Responder => {
+                if let Some((mut response, _)) = Head::response(&lines) {
+                    response.is_cut = true;
+                    // Where such a response ends is not known, which is no mistake of its own.
+                    let _: Result<(), Refusal> = self.response(response, Framing::Unknown, time, tell);
+                }
+            }
+        }
+        self.seek(side, time, tell);
     }
 
     /// The place in this direction is lost.
@@ -286,27 +318,10 @@ impl Conversation {
         time: Timestamp,
         tell: &mut impl FnMut(Transaction),
     ) -> Result<(), Refusal> {
-        let begun = self.reader(side).begun;
         match side {
             Side::Originator => {
                 let (request, framing) = Head::request(head).ok_or(Refusal::NotHttp)?;
-                if self.responses.state == State::Seek {
-                    // The responses to the requests before were not captured: a client that doesn't send ahead, which
-                    // is nearly every client, would not go on without them.
-                    while let Some(first) = self.pending.pop_front() {
-                        tell(first.transaction.ended(time));
-                    }
-                }
-                if self.pending.len() >= Self::PENDING_MAX
-                    && let Some(first) = self.pending.pop_front()
-                {
-                    tell(first.transaction.ended(time));
-                }
-                self.requests_count += 1;
-                self.pending.push_back(Numbered {
-                    number: self.requests_count,
-                    transaction: Transaction::of_request(begun, time, request),
-                });
+                self.request(request, time, tell);
                 self.requests.state = match framing {
                     Framing::None | Framing::Length(0) => State::Head,
                     Framing::Length(bytes) => State::Body(bytes),
@@ -322,6 +337,26 @@ impl Conversation {
         }
     }
 
+    fn request(&mut self, request: Request, time: Timestamp, tell: &mut impl FnMut(Transaction)) {
+        if self.responses.state == State::Seek {
+            // The responses to the requests before were not captured: a client that doesn't send ahead, which is nearly
+            // every client, would not go on without them.
+            while let Some(first) = self.pending.pop_front() {
+                tell(first.transaction.ended(time));
+            }
+        }
+        if self.pending.len() >= Self::PENDING_MAX
+            && let Some(first) = self.pending.pop_front()
+        {
+            tell(first.transaction.ended(time));
+        }
+        self.requests_count += 1;
+        self.pending.push_back(Numbered {
+            number: self.requests_count,
+            transaction: Transaction::of_request(self.requests.begun, time, request),
+        });
+    }
+
     fn response(
         &mut self,
         response: Response,
@@ -333,6 +368,10 @@ impl Conversation {
         if matches!(status, 100..=199) && status != 101 {
             // The response itself is still to come.
             return Ok(());
+        }
+        if self.pending.is_empty() {
+            // The server has answered, so no more of the request's head is needed to come, or was captured.
+            self.end_head(Side::Originator, time, tell);
         }
         let begun = self.responses.begun;
         let mut answered = self.pending.pop_front().unwrap_or(Numbered {

@@ -36,9 +36,11 @@ fn show(transaction: &Transaction) -> String {
             " {} {} {} {}",
             request.method, request.host, request.target, request.body_bytes
         ));
+        text.push_str(if request.is_cut { " cut" } else { "" });
     }
     if let Some(response) = &transaction.response {
         text.push_str(&format!(" -> {} {}", response.status, response.body_bytes));
+        text.push_str(if response.is_cut { " cut" } else { "" });
     }
     text
 }
@@ -175,6 +177,102 @@ fn lost_bytes_inside_a_body_are_counted_and_elsewhere_the_next_head_is_looked_fo
     ] {
         assert_eq!(run(said), expected, "{said:?}");
     }
+}
+
+#[test]
+fn a_head_whose_end_was_not_captured_is_told_as_far_as_its_lines_are_whole() {
+    for (said, expected) in [
+        // Each frame was cut: the request, then the response.
+        (
+            &[
+                ('>', "GET /a HTTP/1.1\r\nHost: x.de\r\nUser-Agent: cu"),
+                ('}', "40"),
+                ('<', "HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Le"),
+                ('{', "30"),
+                ('>', "GET /b HTTP/1.1\r\nHost: x.de\r\n\r\n"),
+                ('<', "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+            ][..],
+            &["1-4 GET x.de /a 0 cut -> 404 0 cut", "5-6 GET x.de /b 0 -> 200 0"][..],
+        ),
+        // Nothing came any more, from neither side.
+        (&[('>', "GET /a HTTP/1.1\r\nHost: x.")], &["1-99 GET  /a 0 cut"]),
+        (
+            &[
+                ('>', "GET /a HTTP/1.1\r\n\r\n"),
+                ('<', "HTTP/1.1 200 OK\r\nContent-Len"),
+            ],
+            &["1-99 GET  /a 0 -> 200 0 cut"],
+        ),
+        // The server has answered, so that it has seen the rest.
+        (
+            &[
+                ('>', "GET /a HTTP/1.1\r\nHost: x.de\r\nUser"),
+                ('<', "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab"),
+            ],
+            &["1-2 GET x.de /a 0 cut -> 200 2"],
+        ),
+        // Half a request line says nothing, half a status line neither.
+        (&[('>', "GET /a?b=c HTTP/1."), ('}', "40")], &[]),
+        (&[('<', "HTTP/1.1 20"), ('{', "40")], &[]),
+    ] {
+        assert_eq!(run(said), expected, "{said:?}");
+    }
+}
+
+#[test]
+fn a_request_that_is_cut_anywhere_says_nothing_that_was_not_sent() {
+    let whole =
+        "GET /a/b.php?c=d HTTP/1.1\r\nHost: www.test.de\r\nUser-Agent: curl/8.1\r\nReferer: http://x.de/y\r\n\r\n";
+    let event_of = |length: usize| {
+        let mut conversation = Conversation::new();
+        let mut events = Vec::new();
+        let mut tell = |transaction: Transaction| {
+            let mut event = Event::new(transaction.end);
+            transaction.describe(&mut event);
+            events.push(event);
+        };
+        let time = Timestamp::from_seconds(1);
+        let data = Piece::Data(&whole.as_bytes()[..length]);
+        conversation
+            .piece(Side::Originator, data, time, &mut tell)
+            .expect("a head");
+        let lost = Piece::Lost((whole.len() - length) as u64);
+        conversation
+            .piece(Side::Originator, lost, time, &mut tell)
+            .expect("a gap");
+        conversation.finish(time, &mut tell);
+        events.pop()
+    };
+    let complete = event_of(whole.len()).expect("a whole request");
+    assert!(complete.has(Field::HttpRequestBytes));
+    let mut agents = 0;
+    for length in 1..whole.len() {
+        let line_end = whole.find("\r\n").map_or(0, |at| at + 2);
+        let Some(event) = event_of(length) else {
+            assert!(length < line_end, "the request line is there at {length}");
+            continue;
+        };
+        assert!(length >= line_end, "{length}");
+        for field in [
+            Field::HttpRequestMethod,
+            Field::UrlOriginal,
+            Field::UrlPath,
+            Field::UrlQuery,
+            Field::UrlDomain,
+            Field::UrlFull,
+            Field::UserAgentOriginal,
+            Field::HttpRequestReferrer,
+        ] {
+            assert!(
+                !event.has(field) || event.str(field) == complete.str(field),
+                "{field:?} at {length}: {:?}",
+                event.str(field)
+            );
+        }
+        assert!(!event.has(Field::HttpRequestBytes) && !event.has(Field::HttpRequestBodyBytes));
+        agents += u32::from(event.has(Field::UserAgentOriginal));
+    }
+    assert!(agents > 10, "the agent is known from its line's end on: {agents}");
 }
 
 #[test]

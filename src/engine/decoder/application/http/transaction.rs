@@ -38,6 +38,8 @@ pub struct Request {
     pub head_bytes: u64,
     /// Bytes of the body, without those of chunked coding.
     pub body_bytes: u64,
+    /// The end of the head was not captured: lines may be missing, and sizes are not known.
+    pub is_cut: bool,
 }
 
 /// What a server answers.
@@ -55,6 +57,8 @@ pub struct Response {
     pub head_bytes: u64,
     /// Bytes of the body, without those of chunked coding.
     pub body_bytes: u64,
+    /// The end of the head was not captured: lines may be missing, and sizes are not known.
+    pub is_cut: bool,
 }
 
 impl Transaction {
@@ -201,8 +205,10 @@ impl Request {
         event.add_str(Field::UserAgentOriginal, &self.user_agent);
         event.add_str(Field::HttpRequestReferrer, &self.referrer);
         event.add_str(Field::HttpRequestMimeType, &self.mime_type);
-        event.add_u64(Field::HttpRequestBodyBytes, self.body_bytes);
-        event.add_u64(Field::HttpRequestBytes, self.head_bytes.saturating_add(self.body_bytes));
+        if !self.is_cut {
+            event.add_u64(Field::HttpRequestBodyBytes, self.body_bytes);
+            event.add_u64(Field::HttpRequestBytes, self.head_bytes.saturating_add(self.body_bytes));
+        }
     }
 }
 
@@ -210,11 +216,13 @@ impl Response {
     fn describe(&self, event: &mut Event) {
         event.add_u64(Field::HttpResponseStatusCode, self.status.into());
         event.add_str(Field::HttpResponseMimeType, &self.mime_type);
-        event.add_u64(Field::HttpResponseBodyBytes, self.body_bytes);
-        event.add_u64(
-            Field::HttpResponseBytes,
-            self.head_bytes.saturating_add(self.body_bytes),
-        );
+        if !self.is_cut {
+            event.add_u64(Field::HttpResponseBodyBytes, self.body_bytes);
+            event.add_u64(
+                Field::HttpResponseBytes,
+                self.head_bytes.saturating_add(self.body_bytes),
+            );
+        }
     }
 }
 

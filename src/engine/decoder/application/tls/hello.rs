@@ -28,6 +28,8 @@ pub struct ClientHello {
     pub server_name: Option<String>,
     /// The first application protocol (extension 16), which is the one that the client likes best.
     pub first_protocol: Option<Vec<u8>>,
+    /// The end of the hello was not captured: extensions are missing, and there is no JA4.
+    pub is_cut: bool,
 }
 
 /// What a server chose.
@@ -70,11 +72,35 @@ impl ClientHello {
     /// Reads the body of the message. DTLS has a cookie in it. Extensions that contradict themselves count as present
     /// and say nothing.
     pub fn parse(body: &[u8], has_cookie: bool) -> Option<ClientHello> {
-        let mut body = Bytes::new(body);
+        let mut hello = ClientHello::default();
+        let mut body = hello.read_front(body, has_cookie)?;
+        if body.is_empty() {
+            return Some(hello);
+        }
+        hello.read_extensions(body.block16()?)?;
+        Some(hello)
+    }
+
+    /// Reads the beginning of a body whose end was not captured: what is there in whole, down to the cipher suites at
+    /// least.
+    pub fn parse_cut(body: &[u8]) -> Option<ClientHello> {
         let mut hello = ClientHello {
-            legacy_version: body.u16()?,
+            is_cut: true,
             ..ClientHello::default()
         };
+        let mut body = hello.read_front(body, false)?;
+        if body.u16().is_some() {
+            // The last extension is the one that is cut.
+            let _: Option<()> = hello.read_extensions(body);
+        }
+        Some(hello)
+    }
+
+    /// Reads up to the extensions, and gives what follows.
+    fn read_front<'a>(&mut self, body: &'a [u8], has_cookie: bool) -> Option<Bytes<'a>> {
+        let hello = self;
+        let mut body = Bytes::new(body);
+        hello.legacy_version = body.u16()?;
         body.take(32)?;
         hello.session_id = body.block8()?.rest().get(..).filter(|id| id.len() <= 32)?.to_vec();
         if has_cookie {
@@ -82,10 +108,11 @@ impl ClientHello {
         }
         hello.cipher_suites = numbers(body.block16()?);
         body.block8()?;
-        if body.is_empty() {
-            return Some(hello);
-        }
-        let mut extensions = body.block16()?;
+        Some(body)
+    }
+
+    fn read_extensions(&mut self, mut extensions: Bytes<'_>) -> Option<()> {
+        let hello = self;
         while !extensions.is_empty() {
             let (kind, content) = (extensions.u16()?, extensions.block16()?);
             if hello.extensions.len() < NUMBERS_MAX {
@@ -94,7 +121,7 @@ impl ClientHello {
             // What an extension says wrongly must not hide the others.
             let _ = hello.extension(kind, content);
         }
-        Some(hello)
+        Some(())
     }
 
     fn extension(&mut self, kind: u16, mut content: Bytes<'_>) -> Option<()> {
@@ -308,6 +335,7 @@ mod tests {
             signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
             server_name: Some("example.org".into()),
             first_protocol: Some(b"h2".to_vec()),
+            is_cut: false,
         }
     }
 

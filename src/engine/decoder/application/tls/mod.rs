@@ -60,6 +60,8 @@ pub struct Handshake {
     pub server: Option<ServerHello>,
     datagrams: bool,
     failed: bool,
+    /// Part of the handshake was not captured, so that what is missing says nothing.
+    is_cut: bool,
     originator: Direction,
     responder: Direction,
 }
@@ -120,12 +122,50 @@ impl Handshake {
         }
         let result = match piece {
             Piece::Data(data) => self.read(side, data),
-            Piece::Skipped(bytes) | Piece::Lost(bytes) => self.direction(side).pass(bytes),
+            Piece::Skipped(bytes) | Piece::Lost(bytes) => self.pass(side, bytes),
         };
         if result.is_err() {
             self.end(side);
         }
         result
+    }
+
+    /// The connection has ended: takes up the beginning of a hello whose rest did not come.
+    pub fn finish(&mut self) {
+        self.end_hello(Side::Originator);
+        self.end_hello(Side::Responder);
+    }
+
+    /// Bytes that nobody saw: harmless inside a record that is passed over; inside a hello they end it.
+    fn pass(&mut self, side: Side, bytes: u64) -> Result<(), Refusal> {
+        let bytes = usize::try_from(bytes).map_err(|_| Refusal::Gap)?;
+        self.end_hello(side);
+        let direction = self.direction(side);
+        let gathered = direction.gather.take();
+        let known = gathered.map_or(direction.skip_bytes, |(_, left)| left);
+        let left = known.checked_sub(bytes);
+        direction.skip_bytes = left.unwrap_or(0);
+        self.is_cut |= gathered.is_some() || left.is_none();
+        left.map(|_| ()).ok_or(Refusal::Gap)
+    }
+
+    /// The rest of a hello will not come: takes up what the client's has said in whole.
+    fn end_hello(&mut self, side: Side) {
+        let datagrams = self.datagrams;
+        let direction = self.direction(side);
+        if direction.hello_done || direction.hello.is_empty() {
+            return;
+        }
+        let hello = std::mem::take(&mut direction.hello);
+        direction.hello_done = true;
+        self.is_cut = true;
+        // Behind the kind and the length; a DTLS hello is gathered without them, and not in order if it is cut.
+        let [1, _, _, _, body @ ..] = hello.as_slice() else {
+            return;
+        };
+        if !datagrams && self.client.is_none() {
+            self.client = ClientHello::parse_cut(body);
+        }
     }
 
     /// A datagram of DTLS (RFC 6347). A refusal ends this direction.
@@ -150,8 +190,12 @@ impl Handshake {
         event.add_str(Field::EventDataset, "tls");
         event.add_str(Field::NetworkProtocol, if self.datagrams { "dtls" } else { "tls" });
         let established = self.is_established();
-        event.add_str(Field::EventOutcome, if established { "success" } else { "failure" });
-        event.add_bool(Field::TlsEstablished, established);
+        if self.is_cut && !established && !self.failed {
+            event.add_str(Field::EventOutcome, "unknown");
+        } else {
+            event.add_str(Field::EventOutcome, if established { "success" } else { "failure" });
+            event.add_bool(Field::TlsEstablished, established);
+        }
         if let Some(client) = &self.client {
             if let Some(name) = &client.server_name {
                 event.add_str(Field::TlsClientServerName, name);
@@ -161,7 +205,9 @@ impl Handshake {
             } else {
                 Ja4Transport::Tcp
             };
-            event.add_str(Field::TlsClientJa4, &client.ja4(transport));
+            if !client.is_cut {
+                event.add_str(Field::TlsClientJa4, &client.ja4(transport));
+            }
         }
         let Some(server) = &self.server else {
             return;
@@ -173,7 +219,7 @@ impl Handshake {
         if let Some(protocol) = &server.protocol {
             event.add_bytes(Field::TlsNextProtocol, protocol);
         }
-        if let Some(client) = &self.client {
+        if let Some(client) = self.client.as_ref().filter(|client| !client.is_cut) {
             event.add_bool(Field::TlsResumed, server.resumes(client));
         }
     }
@@ -417,15 +463,6 @@ struct RecordHeader {
     kind: u8,
     version: u16,
     length: u16,
-}
-
-impl Direction {
-    /// Bytes that nobody saw: harmless inside a record that is passed over.
-    fn pass(&mut self, bytes: u64) -> Result<(), Refusal> {
-        let bytes = usize::try_from(bytes).map_err(|_| Refusal::Gap)?;
-        self.skip_bytes = self.skip_bytes.checked_sub(bytes).ok_or(Refusal::Gap)?;
-        Ok(())
-    }
 }
 
 #[cfg(test)]

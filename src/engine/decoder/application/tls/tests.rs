@@ -139,6 +139,50 @@ fn tls_1_3_is_established_when_both_sides_speak_in_secret() {
 }
 
 #[test]
+fn a_hello_that_is_cut_anywhere_says_what_is_there_in_whole() {
+    let [(_, client), (_, server), (_, finished), (_, data)] = both();
+    let mut named = 0;
+    for length in 0..client.len() {
+        let mut handshake = Handshake::new();
+        let lost = Piece::Lost((client.len() - length) as u64);
+        let _ = handshake.piece(Side::Originator, Piece::Data(&client[..length]));
+        let _ = handshake.piece(Side::Originator, lost);
+        let event = describe(&handshake);
+        let name = event.str(Field::TlsClientServerName);
+        assert!(matches!(name, None | Some("www.test.de")), "{name:?} at {length}");
+        assert!(!event.has(Field::TlsClientJa4), "at {length}");
+        assert_eq!(event.str(Field::EventOutcome), Some("unknown"));
+        assert!(!event.has(Field::TlsEstablished));
+        named += u32::from(name.is_some());
+        if name.is_none() {
+            continue;
+        }
+        // What was lost lay inside the record, so that the next ones are read.
+        for (side, bytes) in [
+            (Side::Responder, &server),
+            (Side::Originator, &finished),
+            (Side::Responder, &data),
+        ] {
+            handshake.piece(side, Piece::Data(bytes)).expect("records");
+        }
+        let event = describe(&handshake);
+        assert_eq!(event.str(Field::EventOutcome), Some("success"), "at {length}");
+        assert_eq!(event.str(Field::TlsVersion), Some("1.2"));
+        assert!(!event.has(Field::TlsResumed));
+    }
+    assert!(named > 20, "{named}");
+    let mut handshake = Handshake::new();
+    let cut = &client[..client.len() - 1];
+    handshake.piece(Side::Originator, Piece::Data(cut)).expect("a hello");
+    assert!(handshake.client.is_none());
+    handshake.finish();
+    assert_eq!(
+        describe(&handshake).str(Field::TlsClientServerName),
+        Some("www.test.de")
+    );
+}
+
+#[test]
 fn a_fatal_alert_ends_a_handshake_that_was_not_established() {
     let mut handshake = Handshake::new();
     let hello = record(HANDSHAKE, &client_hello());
