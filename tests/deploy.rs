@@ -260,16 +260,42 @@ fn queries() -> BTreeMap<String, String> {
     found
 }
 
-/// A real Prometheus with the shipped configuration, at a quicker pace, that scrapes this Stakeout.
-fn start_prometheus(program: &Path, folder: &Folder, stakeout: &str) -> (Process, String) {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let (address, alertmanager) = (free().expect("a port"), free().expect("a port"));
+/// An address on loopback where nobody listens.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.expect("a port").to_string()
+}
+
+/// A real Alertmanager with the shipped configuration.
+fn start_alertmanager(program: &Path, folder: &Folder) -> (Process, String) {
+    let address = free_address();
+    let child = Command::new(program)
+        .arg(format!(
+            "--config.file={}",
+            at_home("deploy/alertmanager/alertmanager.yml").display()
+        ))
+        .arg(format!("--storage.path={}", folder.0.join("alertmanager").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--cluster.listen-address=")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let process = Process(child.expect("starting alertmanager"));
+    wait_for("Alertmanager", || get(&address, "/-/ready"));
+    (process, address)
+}
+
+/// A real Prometheus with the shipped configuration, at a quicker pace, that scrapes this Stakeout and tells this
+/// Alertmanager.
+fn start_prometheus(program: &Path, folder: &Folder, stakeout: &str, alertmanager: &str) -> (Process, String) {
+    let address = free_address();
     for file in ["prometheus.yml", "recording.yml", "alerts.yml"] {
         let text = read(&format!("deploy/prometheus/{file}"))
             .replace("_interval: 15s", "_interval: 1s")
             .replace("interval: 1m", "interval: 1s")
             .replace("127.0.0.1:9750", stakeout)
-            .replace("127.0.0.1:9093", &alertmanager.to_string());
+            .replace("for: 2m", "for: 2s")
+            .replace("127.0.0.1:9093", alertmanager);
         fs::write(folder.0.join(file), text).expect("a file");
     }
     let child = Command::new(program)
@@ -280,7 +306,6 @@ fn start_prometheus(program: &Path, folder: &Folder, stakeout: &str) -> (Process
         .stderr(Stdio::null())
         .spawn();
     let process = Process(child.expect("starting prometheus"));
-    let address = address.to_string();
     wait_for("Prometheus", || get(&address, "/-/ready"));
     (process, address)
 }
@@ -290,7 +315,8 @@ fn every_query_of_every_panel_returns_data_from_a_real_prometheus() {
     let Some(program) = installed("prometheus") else { return };
     let (folder, folder_of_prometheus) = (Folder::new("queries"), Folder::new("prometheus"));
     let stakeout = start_stakeout(&folder);
-    let (_process, prometheus) = start_prometheus(&program, &folder_of_prometheus, &stakeout.address);
+    let nobody = free_address();
+    let (_process, prometheus) = start_prometheus(&program, &folder_of_prometheus, &stakeout.address, &nobody);
     wait_for("the first scrape", || {
         asked(&prometheus, "stakeout_ready")
             .ok()
@@ -333,6 +359,31 @@ fn every_query_of_every_panel_returns_data_from_a_real_prometheus() {
     for rule in rules {
         assert_eq!(rule["health"], "ok", "{}: {}", rule["name"], rule["lastError"]);
     }
+}
+
+#[test]
+fn an_alarm_goes_through_a_real_prometheus_to_a_real_alertmanager() {
+    let names = ["prometheus-alertmanager", "alertmanager"];
+    let Some(alertmanager) = names.into_iter().find_map(installed) else {
+        return;
+    };
+    let Some(program) = installed("prometheus") else { return };
+    let (folder, folder_of_others) = (Folder::new("alarm"), Folder::new("alarm-others"));
+    let stakeout = start_stakeout(&folder);
+    let (_alertmanager, alarms) = start_alertmanager(&alertmanager, &folder_of_others);
+    let (_prometheus, prometheus) = start_prometheus(&program, &folder_of_others, &stakeout.address, &alarms);
+    wait_for("the first scrape", || {
+        asked(&prometheus, "up").ok().filter(|found| found == &[1.0])
+    });
+    let down = || {
+        let told = get(&alarms, "/api/v2/alerts?filter=alertname%3DStakeoutDown")?;
+        serde_json::from_str::<serde_json::Value>(&told).ok()?.get(0).cloned()
+    };
+    assert_eq!(down(), None, "it is not down yet");
+    stakeout.terminate();
+    let alarm = wait_for("the alarm", down);
+    assert_eq!(alarm["labels"]["severity"], "critical");
+    assert_eq!(alarm["annotations"]["runbook"], "docs/operating.md#stakeoutdown");
 }
 
 #[test]
