@@ -4,8 +4,8 @@
 mod service;
 
 pub use service::{
-    CredentialSettings, DocumentFormat, Files, Http, HttpTarget, Inputs, Secret, SecretProblem, Service, SinkKind,
-    SinkSettings, StoreSettings, Transport,
+    CredentialSettings, DocumentFormat, Files, Http, HttpTarget, Inputs, InterfaceInput, Secret, SecretProblem,
+    Service, SinkKind, SinkSettings, StoreSettings, Transport,
 };
 
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};

@@ -31,13 +31,20 @@ impl Drop for Folder {
 /// A service at work; ended by its own id when it is dropped.
 pub(crate) struct Service {
     child: Child,
+    /// The network namespace that it runs in.
+    namespace: Option<String>,
     /// Where it listens.
     pub(crate) address: String,
 }
 
 impl Service {
     pub(crate) fn start(folder: &Path) -> Service {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        Service::start_in(folder, Command::new(env!("CARGO_BIN_EXE_stakeout")), None)
+    }
+
+    /// Starts the service by a command, which may lead into a network namespace.
+    pub(crate) fn start_in(folder: &Path, mut command: Command, namespace: Option<&str>) -> Service {
+        let mut child = command
             .args(["run", "--config"])
             .arg(folder.join("stakeout.yaml"))
             .env("STAKEOUT_DATA_DIR", folder.join("data"))
@@ -57,10 +64,28 @@ impl Service {
         };
         // What it says later must not block it.
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        Service { child, address }
+        Service {
+            child,
+            namespace: namespace.map(str::to_owned),
+            address,
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<String> {
+        if let Some(namespace) = &self.namespace {
+            let output = Command::new("ip")
+                .args([
+                    "netns",
+                    "exec",
+                    namespace,
+                    "curl",
+                    "-s",
+                    &format!("http://{}{path}", self.address),
+                ])
+                .output()
+                .ok()?;
+            return String::from_utf8(output.stdout).ok();
+        }
         let mut stream = TcpStream::connect(&self.address).ok()?;
         write!(
             stream,

@@ -9,6 +9,32 @@ use crate::domain::{Mistake, Place};
 pub struct Inputs {
     /// Log files.
     pub files: Vec<Files>,
+    /// Network interfaces.
+    pub interfaces: Vec<InterfaceInput>,
+}
+
+impl Inputs {
+    /// Whether a collector starts another program.
+    pub fn starts_programs(&self) -> bool {
+        false
+    }
+}
+
+/// A network interface that is captured from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceInput {
+    /// Its name, such as `eth1`.
+    pub name: String,
+    /// Which frames, in libpcap's filter language. All without it.
+    pub filter: Option<String>,
+    /// Bytes of each frame that are kept.
+    pub snap_bytes: u32,
+    /// Bytes of the kernel's ring.
+    pub buffer_bytes: u32,
+    /// Whether frames for others are taken too, as a mirror port has them.
+    pub promiscuous: bool,
+    /// Threads that decode its frames.
+    pub workers: usize,
 }
 
 /// Log files by path or pattern.
@@ -20,7 +46,7 @@ pub struct Files {
 
 pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
     let mut inputs = Inputs::default();
-    expect_mapping(place, &["files"], mistakes);
+    expect_mapping(place, &["files", "interfaces"], mistakes);
     let listed = match place.get("files") {
         Some(place) => bounded(&place, mistakes),
         None => Vec::new(),
@@ -37,5 +63,52 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
             None => mistakes.push(item.mistake("the files have no `path`")),
         }
     }
+    if let Some(place) = place.get("interfaces") {
+        for item in bounded(&place, mistakes) {
+            inputs.interfaces.extend(interface(&item, mistakes));
+        }
+    }
     inputs
+}
+
+fn interface(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<InterfaceInput> {
+    const KEYS: [&str; 6] = ["name", "filter", "snap_bytes", "buffer_bytes", "promiscuous", "workers"];
+    let name = if item.value().is_mapping() {
+        expect_mapping(item, &KEYS, mistakes);
+        item.get("name")
+    } else {
+        Some(item.clone())
+    };
+    let Some(name) = name else {
+        mistakes.push(item.mistake("the interface has no `name`"));
+        return None;
+    };
+    let mut whole = |key: &str, usual: u64, least: u64, most: u64| {
+        let Some(place) = item.get(key) else { return usual };
+        match place.value().as_u64() {
+            Some(number) if (least..=most).contains(&number) => number,
+            _ => {
+                mistakes.push(place.mistake(format!("must be a whole number from {least} to {most}")));
+                usual
+            }
+        }
+    };
+    let snap_bytes = whole("snap_bytes", 65_535, 64, 262_144) as u32;
+    let buffer_bytes = whole("buffer_bytes", 64 << 20, 1 << 20, 2_000_000_000) as u32;
+    let workers = whole("workers", 1, 1, 64) as usize;
+    let promiscuous = match item.get("promiscuous") {
+        None => true,
+        Some(place) => place.value().as_bool().unwrap_or_else(|| {
+            mistakes.push(place.mistake("must be `true` or `false`"));
+            true
+        }),
+    };
+    Some(InterfaceInput {
+        name: text(&name, mistakes)?,
+        filter: item.get("filter").and_then(|place| text(&place, mistakes)),
+        snap_bytes,
+        buffer_bytes,
+        promiscuous,
+        workers,
+    })
 }

@@ -6,7 +6,7 @@ mod secret;
 mod sinks;
 
 pub use http::Http;
-pub use inputs::{Files, Inputs};
+pub use inputs::{Files, Inputs, InterfaceInput};
 pub use secret::{Secret, SecretProblem};
 pub use sinks::{CredentialSettings, DocumentFormat, HttpTarget, SinkKind, SinkSettings, Transport};
 
@@ -27,6 +27,8 @@ pub struct Service {
     pub sinks: Vec<SinkSettings>,
     /// How often what was learned is kept.
     pub store: StoreSettings,
+    /// Whether the process gives up what it does not need once everything is open.
+    pub confine: bool,
 }
 
 /// How often what was learned is kept.
@@ -49,12 +51,13 @@ impl Default for Service {
                 commit_every: Duration::from_seconds(1),
                 snapshot_every: Duration::from_seconds(60),
             },
+            confine: true,
         }
     }
 }
 
 /// The keys of the service's part.
-pub(super) const KEYS: [&str; 5] = ["data_dir", "http", "inputs", "sinks", "store"];
+pub(super) const KEYS: [&str; 6] = ["data_dir", "http", "inputs", "sinks", "store", "confine"];
 
 impl Service {
     pub(super) fn read(root: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Service {
@@ -70,6 +73,12 @@ impl Service {
         }
         if let Some(place) = root.get("sinks") {
             service.sinks = sinks::read(&place, mistakes);
+        }
+        if let Some(place) = root.get("confine") {
+            match place.value().as_bool() {
+                Some(confine) => service.confine = confine,
+                None => mistakes.push(place.mistake("must be `true` or `false`")),
+            }
         }
         if let Some(place) = root.get("store") {
             expect_mapping(&place, &["commit_every", "snapshot_every"], mistakes);

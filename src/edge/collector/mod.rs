@@ -2,8 +2,10 @@
 //! is told to; when the queue is full it waits, so that a slow engine slows its sources and not the memory.
 
 mod file;
+mod interface;
 
 pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places};
+pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};
 
 use crate::domain::{Event, Timestamp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -75,10 +77,10 @@ pub enum Content {
     Lines(Vec<u8>),
     /// Events that were decoded where they were collected.
     Events {
-        /// The input's own time when they came out of their decoder.
+        /// The input's own time behind them.
         known_at: Timestamp,
-        /// The events.
-        events: Vec<Event>,
+        /// The events, each with the input's own time when it came out of its decoder.
+        events: Vec<(Timestamp, Event)>,
     },
 }
 

@@ -65,6 +65,8 @@ pub struct Metrics {
     pub files: IntGauge,
     /// Bytes of followed files that were not collected yet.
     pub file_bytes_behind: IntGauge,
+    /// Whether an interface is captured from, by interface.
+    pub capture_up: IntGaugeVec,
     /// Events that wait for other inputs.
     pub waiting: IntGauge,
     /// Seconds that judged event time lies behind the clock.
@@ -149,6 +151,10 @@ impl Metrics {
             )?,
             files: IntGauge::new("files", "Log files that are followed")?,
             file_bytes_behind: IntGauge::new("file_bytes_behind", "Bytes of followed files not collected yet")?,
+            capture_up: IntGaugeVec::new(
+                Opts::new("capture_up", "Whether an interface is captured from"),
+                &["interface"],
+            )?,
             waiting: IntGauge::new("events_waiting", "Events that wait for other inputs")?,
             lag_seconds: Gauge::new("event_lag_seconds", "How far judged event time lies behind the clock")?,
             commit_seconds: Histogram::with_opts(
@@ -203,6 +209,7 @@ impl Metrics {
             Box::new(self.shared.clone()),
             Box::new(self.files.clone()),
             Box::new(self.file_bytes_behind.clone()),
+            Box::new(self.capture_up.clone()),
             Box::new(self.waiting.clone()),
             Box::new(self.lag_seconds.clone()),
             Box::new(self.commit_seconds.clone()),

@@ -311,8 +311,8 @@ impl Input {
     }
 
     /// Takes events that are decoded. The input's own time has come to `known_at`.
-    fn take_events(&mut self, known_at: Timestamp, events: Vec<Event>, sorted: &mut Vec<Stamped>) {
-        for event in events {
+    fn take_events(&mut self, known_at: Timestamp, events: Vec<(Timestamp, Event)>, sorted: &mut Vec<Stamped>) {
+        for (known_at, event) in events {
             self.reached = self.reached.max(event.time());
             self.order.push(known_at, event, sorted);
         }

@@ -44,10 +44,10 @@ pub enum Record {
         input: u16,
         /// When they were received.
         received: Timestamp,
-        /// The input's own time when they came out of their decoder.
+        /// The input's own time behind them.
         known_at: Timestamp,
-        /// The events.
-        events: Vec<Event>,
+        /// The events, each with the input's own time when it came out of its decoder.
+        events: Vec<(Timestamp, Event)>,
     },
     /// Nothing came.
     Tick {
@@ -158,7 +158,7 @@ mod tests {
                 input: 4,
                 received,
                 known_at: Timestamp::from_seconds(8),
-                events: vec![event],
+                events: vec![(Timestamp::from_seconds(6), event)],
             },
             Record::Tick { received },
             Record::Resumed { received },

@@ -16,7 +16,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::task::JoinHandle;
@@ -42,8 +42,22 @@ pub(super) struct Listener {
     pub(super) task: JoinHandle<()>,
 }
 
-/// Binds the listener and answers in the background.
+/// Binds the listener.
+pub(super) fn bind(http: &Http) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(http.listen);
+    let listener = listener.with_context(|| {
+        format!(
+            "listening on {}; is it in use? name another `http: listen`",
+            http.listen
+        )
+    })?;
+    listener.set_nonblocking(true).context("preparing the listener")?;
+    Ok(listener)
+}
+
+/// Answers in the background.
 pub(super) async fn start(
+    listener: TcpListener,
     http: &Http,
     store: Arc<Store>,
     status: Arc<Status>,
@@ -77,12 +91,7 @@ pub(super) async fn start(
         .with_state(shared.clone())
         .merge(guarded)
         .layer(middleware::from_fn_with_state(shared, timed));
-    let listener = tokio::net::TcpListener::bind(http.listen).await.with_context(|| {
-        format!(
-            "listening on {}; is it in use? name another `http: listen`",
-            http.listen
-        )
-    })?;
+    let listener = tokio::net::TcpListener::from_std(listener).context("preparing the listener")?;
     let address = listener.local_addr().context("asking for the listener's address")?;
     let task = tokio::spawn(serve(listener, router, collectors));
     Ok(Listener { address, task })

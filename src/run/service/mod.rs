@@ -5,6 +5,8 @@
 //! them. Shutdown flows with the data: collectors stop, the core drains and keeps what it learned, sinks deliver what is
 //! there, and the process leaves.
 
+mod capture;
+mod confine;
 mod core;
 mod credentials;
 mod http;
@@ -39,11 +41,16 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     let status = Arc::new(Status::new()?);
     status.configured(site.config.alerts_per_day, &service.sinks);
     let stop = Arc::new(AtomicBool::new(false));
+    let listener = http::bind(&service.http)?;
+    let captures = capture::open(&service.inputs.interfaces)?;
+    status.set_confinement(confine::confine(&site.config, &service.data_dir));
+    // Threads start here: they inherit what the process has given up.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("starting the runtime")?;
+    let flows_max = site.config.bounds.flows_max;
     let feed = feed(site, threads)?;
     let core = Core::take_up(store.clone(), feed, service.store, status.clone())
         .with_context(|| format!("taking up the state in {}", service.data_dir.display()))?;
@@ -57,12 +64,14 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         status: &status,
         queue: &queue,
         stop: &stop,
+        flows_max,
         threads: Vec::new(),
     };
-    collecting.start()?;
+    collecting.start(captures)?;
     let collectors = collecting.threads;
     let intake = Intake::new(store.input_number("http")?, queue, status.metrics.collectors.clone());
     let listener = runtime.block_on(http::start(
+        listener,
         &service.http,
         store.clone(),
         status.clone(),
@@ -142,12 +151,21 @@ struct Collecting<'a> {
     status: &'a Arc<Status>,
     queue: &'a Queue,
     stop: &'a Arc<AtomicBool>,
+    flows_max: usize,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Collecting<'_> {
     /// Starts every collector.
-    fn start(&mut self) -> anyhow::Result<()> {
+    fn start(&mut self, captures: Vec<capture::Capturing>) -> anyhow::Result<()> {
+        for capturing in captures {
+            let names = capturing.input_names();
+            let inputs: Result<Vec<u16>, _> = names.iter().map(|name| self.store.input_number(name)).collect();
+            let work = capturing.into_work(&inputs?, self.flows_max, self.queue, self.status, self.stop);
+            for (name, work) in work {
+                self.thread(&name, work)?;
+            }
+        }
         self.files()
     }
 

@@ -1,5 +1,6 @@
 //! What the service knows of itself, as metrics and as an answer to `/readyz`.
 
+use super::confine::Confinement;
 use crate::config::SinkSettings;
 use crate::domain::{Alert, Definition, Field, risk};
 use crate::edge::collector::{FileProgress, Origin, now};
@@ -22,6 +23,7 @@ const UPDATE_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Status {
     pub(super) metrics: Metrics,
     ready: AtomicBool,
+    confinement: OnceLock<Confinement>,
     files: OnceLock<Arc<FileProgress>>,
     told: Mutex<Seen>,
 }
@@ -42,6 +44,8 @@ pub(super) struct Readiness {
     pub(super) ready: bool,
     /// What is wrong, if anything is.
     pub(super) trouble: Option<String>,
+    /// What the process has given up.
+    pub(super) confinement: Confinement,
 }
 
 impl Status {
@@ -49,6 +53,7 @@ impl Status {
         Ok(Status {
             metrics: Metrics::new()?,
             ready: AtomicBool::new(false),
+            confinement: OnceLock::new(),
             files: OnceLock::new(),
             told: Mutex::new(Seen::default()),
         })
@@ -106,6 +111,12 @@ impl Status {
         let _ = self.files.set(progress);
     }
 
+    /// Tells what the process has given up.
+    pub(super) fn set_confinement(&self, confinement: Confinement) {
+        // It is given up once.
+        let _ = self.confinement.set(confinement);
+    }
+
     pub(super) fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
         self.tell_ready();
@@ -120,6 +131,7 @@ impl Status {
         Readiness {
             ready: self.ready.load(Ordering::Relaxed) && trouble.is_none(),
             trouble,
+            confinement: self.confinement.get().cloned().unwrap_or_default(),
         }
     }
 
@@ -128,6 +140,11 @@ impl Status {
             .collected_bytes
             .with_label_values(&[origin.name()])
             .inc_by(lines.len() as u64);
+    }
+
+    /// Counts records that were decoded where they were collected.
+    pub(super) fn decoded(&self, tally: &Tally) {
+        self.count(tally, &Tally::default());
     }
 
     pub(super) fn unknown_format(&self, lines: &[u8]) {

@@ -1,0 +1,295 @@
+//! Live capture on a real interface: two ends of a virtual cable in a network namespace that the test makes, recorded
+//! frames sent into one end by tcpreplay, and what is told compared with a replay of what tcpdump recorded meanwhile.
+
+#[allow(dead_code)]
+mod serving;
+
+use serving::{Folder, Service, left_out};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A network namespace with a cable `near` to `far`, which goes away with its test.
+struct Namespace(String);
+
+impl Namespace {
+    fn new(name: &str) -> Option<Namespace> {
+        let name = format!("stakeout-{name}-{}", std::process::id());
+        if !ip(&["netns", "add", &name]) {
+            return None;
+        }
+        let made = Namespace(name);
+        let inside = |arguments: &[&str]| ip(&[&["-n", made.0.as_str()], arguments].concat());
+        let quiet = made
+            .command("sysctl")
+            .args(["-qw", "net.ipv6.conf.default.disable_ipv6=1"])
+            .status();
+        let is_made = quiet.is_ok_and(|status| status.success())
+            && inside(&["link", "add", "near", "type", "veth", "peer", "name", "far"])
+            && inside(&["link", "set", "near", "up"])
+            && inside(&["link", "set", "far", "up"])
+            && inside(&["link", "set", "lo", "up"]);
+        is_made.then_some(made)
+    }
+
+    /// A command inside.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0, program]);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        ip(&["netns", "delete", &self.0]);
+    }
+}
+
+fn ip(arguments: &[&str]) -> bool {
+    let status = Command::new("ip").args(arguments).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// What the test needs, or nothing where it can't be had.
+fn prepared(name: &str) -> Option<Namespace> {
+    for program in ["ip", "tcpreplay", "tcpdump"] {
+        if program != "ip" && !is_there(program) {
+            left_out(&format!("{program} is not installed (script/bootstrap installs it)"));
+            return None;
+        }
+    }
+    let namespace = Namespace::new(name);
+    if namespace.is_none() {
+        left_out("a network namespace can't be made here; that needs root");
+    }
+    namespace
+}
+
+/// Unpacks a recorded capture.
+fn unpacked(fixture: &str, to: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(fs::File::open(from).expect("a fixture"))
+        .read_to_end(&mut bytes)
+        .expect("gzip");
+    fs::write(to, bytes).expect("room");
+}
+
+fn configure(folder: &Path, workers: usize) {
+    let text = format!(
+        "http: {{ listen: '127.0.0.1:0' }}\n\
+         inputs: {{ interfaces: [{{ name: far, workers: {workers} }}] }}\n\
+         store: {{ commit_every: 100ms, snapshot_every: 60s }}\n\
+         sinks: [{{ type: file, path: '{}/alerts.json' }}]\n",
+        folder.display()
+    );
+    fs::write(folder.join("stakeout.yaml"), text).expect("a configuration");
+}
+
+/// Alerts without the places of their evidence, which count the records of inputs.
+fn alerts(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .map(|line| {
+            let mut document: serde_json::Value = serde_json::from_str(line).expect("a document");
+            document["stakeout"]["evidence"].take();
+            document.to_string()
+        })
+        .collect()
+}
+
+fn key(document: &str) -> (String, u64) {
+    let document: serde_json::Value = serde_json::from_str(document).expect("a document");
+    let id = document["event"]["id"].as_str().expect("an id").to_owned();
+    (id, document["stakeout"]["count"].as_u64().expect("a count"))
+}
+
+/// Records what comes to `far` until it is dropped.
+struct Recording(Child);
+
+impl Recording {
+    fn start(namespace: &Namespace, to: &Path) -> Recording {
+        let mut child = namespace
+            .command("tcpdump")
+            .args(["-i", "far", "-U", "-Z", "root", "--time-stamp-precision=nano", "-w"])
+            .arg(to)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starting tcpdump");
+        let mut said = [0; 64];
+        // It says that it listens once it does.
+        let _ = child.stderr.as_mut().expect("piped").read(&mut said);
+        Recording(child)
+    }
+
+    fn end(mut self) {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let told = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        assert!(told.is_ok_and(|told| told.success()));
+        self.0.wait().expect("it has ended");
+    }
+}
+
+fn live_equals_replay(name: &str, workers: usize) {
+    let Some(namespace) = prepared(name) else { return };
+    let folder = Folder::new(name);
+    configure(&folder.0, workers);
+    let sent = folder.0.join("sent.pcap");
+    unpacked("dns_tunnel_iodine_high/capture.pcap.gz", &sent);
+    let recorded = folder.0.join("recorded.pcap");
+    let recording = Recording::start(&namespace, &recorded);
+    let service = Service::start_in(
+        &folder.0,
+        namespace.command(env!("CARGO_BIN_EXE_stakeout")),
+        Some(&namespace.0),
+    );
+    let ready = service.get("/readyz").expect("an answer");
+    assert!(
+        ready.contains("\"landlock\":\"full\"") || ready.contains("partial"),
+        "{ready}"
+    );
+    assert!(
+        ready.contains("\"seccomp\":\"on\"") && ready.contains("\"capabilities\":[]"),
+        "{ready}"
+    );
+    let replayed = namespace
+        .command("tcpreplay")
+        .args(["-q", "--pps=5000", "-i", "near"])
+        .arg(&sent)
+        .output()
+        .expect("tcpreplay runs");
+    assert!(replayed.status.success(), "{replayed:?}");
+    let said = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    let frames: f64 = said
+        .split("Actual: ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .expect("how many frames were sent");
+    service.wait_until("every frame was decoded", |service| {
+        let decoded = service
+            .metric("stakeout_records_total{outcome=\"decoded\"}")
+            .unwrap_or(0.0);
+        let ignored = service
+            .metric("stakeout_records_total{outcome=\"ignored\"}")
+            .unwrap_or(0.0);
+        let refused = service
+            .metric("stakeout_records_total{outcome=\"refused\"}")
+            .unwrap_or(0.0);
+        decoded + ignored + refused == frames
+    });
+    service.wait_until("the frames were counted", |service| {
+        service.metric("stakeout_capture_packets_total{outcome=\"received\"}") == Some(frames)
+    });
+    for outcome in ["lost_by_interface", "lost_by_kernel"] {
+        let name = format!("stakeout_capture_packets_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(service.metric(&name), Some(0.0), "{outcome}");
+    }
+    let begun = std::time::Instant::now();
+    service.terminate();
+    assert!(
+        begun.elapsed() < std::time::Duration::from_secs(5),
+        "it took {:?} to end",
+        begun.elapsed()
+    );
+    recording.end();
+    let replay = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["replay", "--quiet", "--format", "ecs", "--config"])
+        .arg(folder.0.join("stakeout.yaml"))
+        .arg("--state")
+        .arg(folder.0.join("learned"))
+        .arg(&recorded)
+        .output()
+        .expect("a replay");
+    assert!(replay.status.success(), "{replay:?}");
+    let expected = alerts(&String::from_utf8_lossy(&replay.stdout));
+    let live = alerts(&fs::read_to_string(folder.0.join("alerts.json")).expect("alerts"));
+    assert!(!expected.is_empty(), "the tunnel is told");
+    let only_live: Vec<_> = live.difference(&expected).collect();
+    let only_replay: Vec<_> = expected.difference(&live).collect();
+    assert!(only_live.is_empty(), "told live only: {only_live:#?}");
+    // The end of its input ends what goes on for a replay; a service takes it up again.
+    for document in only_replay {
+        let (id, count) = key(document);
+        let before = live
+            .iter()
+            .map(|document| key(document))
+            .filter(|(held, _)| *held == id);
+        let last = before.map(|(_, count)| count).max();
+        assert_eq!(last, Some(count - 1), "told by replay only: {document}");
+    }
+}
+
+#[test]
+fn what_is_captured_is_told_as_a_replay_of_it_is() {
+    live_equals_replay("one", 1);
+}
+
+#[test]
+fn several_decoders_tell_what_one_does() {
+    live_equals_replay("several", 3);
+}
+
+#[test]
+fn an_interface_that_goes_down_comes_back_and_one_that_is_pulled_is_told() {
+    let Some(namespace) = prepared("pulled") else { return };
+    let folder = Folder::new("pulled");
+    configure(&folder.0, 1);
+    let sent = folder.0.join("sent.pcap");
+    unpacked("port_scan_nmap_low/capture.pcap.gz", &sent);
+    let service = Service::start_in(
+        &folder.0,
+        namespace.command(env!("CARGO_BIN_EXE_stakeout")),
+        Some(&namespace.0),
+    );
+    let replay = || {
+        let replay = namespace
+            .command("tcpreplay")
+            .args(["-q", "--topspeed", "-i", "near"])
+            .arg(&sent)
+            .output();
+        assert!(replay.is_ok_and(|replay| replay.status.success()));
+    };
+    let frames = |service: &Service| {
+        service
+            .metric("stakeout_capture_packets_total{outcome=\"received\"}")
+            .unwrap_or(0.0)
+    };
+    replay();
+    service.wait_until("frames came", |service| frames(service) > 0.0);
+    let before = frames(&service);
+    assert!(ip(&["-n", &namespace.0, "link", "set", "far", "down"]));
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(ip(&["-n", &namespace.0, "link", "set", "far", "up"]));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    replay();
+    service.wait_until("frames came again", |service| frames(service) > before);
+    assert!(ip(&["-n", &namespace.0, "link", "delete", "far"]));
+    service.wait_until("the loss of the interface is told", |service| {
+        service.metric("stakeout_capture_up{interface=\"far\"}") == Some(0.0)
+    });
+    service.terminate();
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named_with_the_next_step() {
+    let folder = Folder::new("absent");
+    configure(&folder.0, 1);
+    let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["run", "--config"])
+        .arg(folder.0.join("stakeout.yaml"))
+        .env("STAKEOUT_DATA_DIR", folder.0.join("data"))
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("capturing on far: ") && (said.contains("ip link") || said.contains("CAP_NET_RAW")),
+        "{said}"
+    );
+}
