@@ -1,9 +1,10 @@
 //! What is measured in a window: counts, sums, distinct values, ratios and values of one entity.
 //!
-//! Sketch: a count or sum costs 8 bytes; distinct values cost 8 bytes each up to [`Distinct::EXACT_MAX`], then a fixed
-//! 512. An open window is the only place where they are kept.
+//! Sketch: a count or sum costs 8 bytes; distinct values cost 64 bytes up to four of them, 8 each up to
+//! [`Distinct::EXACT_MAX`], then a fixed 512. An open window is the only place where they are kept.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// A set of hashed values that knows how many it holds: exactly up to [`Distinct::EXACT_MAX`], then as a HyperLogLog of
 /// 512 registers whose count is kept by the historic inverse probability estimator (Cohen, "All-distances sketches,
@@ -22,9 +23,7 @@ pub struct Distinct {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Held {
-    None,
-    One(u64),
-    Exact(Vec<u64>),
+    Exact(SmallVec<[u64; 4]>),
     /// `changing` is the probability that a new value changes a register, times the number of registers.
     Sketch {
         registers: Vec<u8>,
@@ -35,7 +34,7 @@ enum Held {
 impl Default for Distinct {
     fn default() -> Self {
         Distinct {
-            values: Held::None,
+            values: Held::Exact(SmallVec::new()),
             count: 0.0,
             weight: 0.0,
         }
@@ -50,19 +49,6 @@ impl Distinct {
     /// Adds a value by its hash, with a weight (its length, or 1). Gives whether it is, as far as can be told, new.
     pub fn insert(&mut self, hash: u64, weight: f64) -> bool {
         match &mut self.values {
-            Held::None => {
-                self.values = Held::One(hash);
-                self.count = 1.0;
-                self.weight = weight;
-                true
-            }
-            Held::One(held) if *held == hash => false,
-            Held::One(held) => {
-                self.values = Held::Exact(vec![*held, hash]);
-                self.count += 1.0;
-                self.weight += weight;
-                true
-            }
             Held::Exact(values) => {
                 if values.contains(&hash) {
                     return false;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 4;
+pub const FORMAT: u16 = 5;
 
 /// Everything that the engine has learned and has open.
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,8 +10,6 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Activity {
     /// Forgotten number of windows.
     pub(super) windows: f32,
-    /// How many empty windows in a row an entity had that hardly ever had one.
-    quiet: u8,
 }
 
 /// What is believed of the share of active windows.
@@ -46,25 +44,25 @@ impl Activity {
         if windows == 0 {
             return false;
         }
-        let over = self.quiet > 0 || (active.weight > 0.99 * self.windows && self.windows > 20.0);
+        let over = active.quiet > 0 || (active.weight > 0.99 * self.windows && self.windows > 20.0);
         if over {
-            self.quiet = u8::try_from(windows.saturating_add(self.quiet.into())).unwrap_or(u8::MAX);
+            active.quiet = u8::try_from(windows.saturating_add(active.quiet.into())).unwrap_or(u8::MAX);
         }
         self.windows =
             (f64::from(self.windows) * power(decay.slow(), windows) + weight_of(decay.slow(), windows)) as f32;
         active.keep(power(decay.slow(), windows), power(decay.fast(), windows));
-        if self.quiet < REGIME_WINDOWS {
+        if active.quiet < REGIME_WINDOWS {
             return false;
         }
-        self.quiet = 0;
+        active.quiet = 0;
         self.windows = RESTART_WINDOWS;
         active.clear();
         true
     }
 
     /// One active window; to be called before the moments learn it.
-    pub(super) fn learn_active(&mut self, decay: &Decay) {
-        self.quiet = 0;
+    pub(super) fn learn_active(&mut self, active: &mut Moments, decay: &Decay) {
+        active.quiet = 0;
         self.windows = (f64::from(self.windows) * decay.slow() + 1.0) as f32;
     }
 

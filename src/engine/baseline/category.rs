@@ -9,7 +9,7 @@
 //! the group's, one vote an entity.
 //!
 //! Up to [`Category::VALUES_MAX`] values are kept exactly, 8 bytes each (a 32-bit print of the hash: two values of an
-//! entity are mistaken for each other once in 10^8), allocated as they come. Past that the lightest goes to a filter
+//! entity are mistaken for each other once in 10^8), two in place, more allocated as they come. Past that the lightest goes to a filter
 //! (see `lost.rs`), and the answer is coarser: a value that may have been lost is judged as all lost ones together.
 
 use super::decay::power;
@@ -18,12 +18,14 @@ use super::lost::Lost;
 use super::strength::{DEFINITION_ENTITIES, StrengthPrior, StrengthSummary};
 use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Scale, Summary, Tail};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The predictive distribution of a category.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Category {
-    values: Vec<Kept>,
+    /// Two of them take the room of a pointer to more.
+    values: SmallVec<[Kept; 2]>,
     /// The values that had to go, while any is remembered.
     lost: Option<Box<Lost>>,
     /// Forgotten number of values that were new to the entity, its first one not counted.
@@ -87,6 +89,8 @@ const ROWS: usize = 2;
 const CELLS: usize = 2048;
 /// A value lighter than this is forgotten.
 const WEIGHT_MIN: f32 = 0.02;
+/// Room for more values than this is given back.
+const ROOM_MAX: usize = 4;
 /// How many values of its own an entity's discount needs against the group's.
 const DISCOUNT_WEIGHT: f64 = 10.0;
 const GROUP_ENTITIES_MIN: u64 = 8;
@@ -171,7 +175,8 @@ fn cell(row: usize, print: u32) -> usize {
     row * CELLS + ((print >> (16 * row)) as usize) % CELLS
 }
 
-fn print(hash: u64) -> u32 {
+/// The print of a value's hash. A print is its own print.
+pub fn print(hash: u64) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
@@ -285,6 +290,9 @@ impl Baseline for Category {
         let told = self.values.iter().take(usize::from(self.told));
         self.told -= told.filter(|value| value.weight < WEIGHT_MIN).count() as u8;
         self.values.retain(|value| value.weight >= WEIGHT_MIN);
+        if self.values.len() + ROOM_MAX < self.values.capacity() {
+            self.values.shrink_to_fit();
+        }
         if let Some(lost) = &mut self.lost {
             lost.age(kept);
             if lost.weight() < WEIGHT_MIN {

@@ -7,7 +7,7 @@
 //! and Wallis 1987), and the larger of the two tails judges.
 //!
 //! A season multiplies the odds of being active, and the magnitude of an active window. Learning takes about 20 ns (one logarithm, rounded
-//! to 1e-9), a state 52 bytes.
+//! to 1e-9), a state 48 bytes.
 
 use super::activity::{Activity, ActivityPrior, ActivitySummary, DEFINITION_ENTITIES, GROUP_ENTITIES_MIN};
 use super::decay::{power, round9};
@@ -244,7 +244,7 @@ impl Baseline for Magnitude {
             let told = self.activity.age(&mut self.level, 1, decay);
             return if told { Learned::RegimeChange } else { Learned::Usual };
         }
-        self.activity.learn_active(decay);
+        self.activity.learn_active(&mut self.level, decay);
         let update = self.level.learn(&prior.belief(), level_of(seen, scale), decay);
         self.activity.follow(&self.level);
         if update.deviations >= TAIL_FROM && update.learned != Learned::RegimeChange {

@@ -31,7 +31,7 @@ mod strength;
 pub mod tail;
 mod time_of_week;
 
-pub use category::{Category, CategoryPrior, CategorySummary, Novelty};
+pub use category::{Category, CategoryPrior, CategorySummary, Novelty, print};
 pub use count::{Count, CountPrior, CountSummary};
 pub use decay::Decay;
 pub use interval::{Contact, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior, IntervalSummary, Rarity, Standing};

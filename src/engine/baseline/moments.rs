@@ -47,6 +47,9 @@ pub(super) struct Moments {
     /// The level that the last surprising observations agree on, and how many they are.
     candidate: f32,
     agreeing: u8,
+    /// How many windows in a row had nothing to observe, of an entity that hardly ever had one. Kept here for
+    /// `activity.rs`, because it takes no room here.
+    pub(super) quiet: u8,
 }
 
 /// What is believed of a number before there are observations.

@@ -10,23 +10,23 @@ use crate::engine::population::{Belief, Prior, PriorVotes, Votes};
 use crate::engine::program::Watched;
 use serde::{Deserialize, Serialize};
 
-/// The state of one detector's window for one entity.
+/// The state of one detector's window for one entity. Those lie in place that most entities have.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Watch {
     /// Counts and distinct values.
-    Count(Box<Growing<Count>>),
+    Count(Growing<Count>),
     /// Ratios.
-    Ratio(Box<RatioWatch>),
+    Ratio(RatioWatch),
     /// Categories.
-    Category(Box<CategoryWatch>),
+    Category(CategoryWatch),
     /// Amounts.
-    Magnitude(Box<Growing<Magnitude>>),
+    Magnitude(Growing<Magnitude>),
     /// Any other number.
     Quantile(Box<Growing<Quantile>>),
     /// The hour of the week.
-    Hours(Box<HoursWatch>),
+    Hours(HoursWatch),
     /// Gaps.
-    Interval(Box<IntervalWatch>),
+    Interval(IntervalWatch),
 }
 
 impl Watch {
@@ -39,13 +39,13 @@ impl Watch {
             _ => Kept::Number,
         };
         match &belief.prior {
-            Prior::Count(_) => Watch::Count(Box::new(Growing::new(kept, plan, time))),
-            Prior::Ratio(_) => Watch::Ratio(Box::new(RatioWatch::new(plan, time))),
-            Prior::Category(_) => Watch::Category(Box::new(CategoryWatch::new(plan, time))),
-            Prior::Magnitude(_) => Watch::Magnitude(Box::new(Growing::new(kept, plan, time))),
+            Prior::Count(_) => Watch::Count(Growing::new(kept, plan, time)),
+            Prior::Ratio(_) => Watch::Ratio(RatioWatch::new(plan, time)),
+            Prior::Category(_) => Watch::Category(CategoryWatch::new(plan, time)),
+            Prior::Magnitude(_) => Watch::Magnitude(Growing::new(kept, plan, time)),
             Prior::Quantile(_) => Watch::Quantile(Box::new(Growing::new(kept, plan, time))),
-            Prior::TimeOfWeek(_) => Watch::Hours(Box::new(HoursWatch::new(plan, time))),
-            Prior::Interval(..) => Watch::Interval(Box::new(IntervalWatch::new(plan, time))),
+            Prior::TimeOfWeek(_) => Watch::Hours(HoursWatch::new(plan, time)),
+            Prior::Interval(..) => Watch::Interval(IntervalWatch::new(plan, time)),
         }
     }
 
@@ -60,6 +60,15 @@ impl Watch {
             Watch::Quantile(watch) => watch.slot(),
             Watch::Hours(watch) => watch.slot(),
             Watch::Interval(watch) => watch.slot(),
+        }
+    }
+
+    /// What was measured in the open window, where that lies apart. Asking for it brings it into the processor's cache.
+    #[inline]
+    pub fn glance_aside(&self) -> f64 {
+        match self {
+            Watch::Count(watch) => watch.total(),
+            _ => 0.0,
         }
     }
 

@@ -1,27 +1,34 @@
 //! Which values an entity has: ports, processes, paths, networks. Each different value of a window is judged once, as
 //! soon as it has been seen often enough, against what was known before the window.
 
-use super::{Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_of, told};
+use super::{Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_of, told};
 use crate::domain::{NormalIf, Timestamp};
-use crate::engine::baseline::{Baseline, Category, CategoryPrior, CategorySummary, Judgement, Memory, Scale};
+use crate::engine::baseline::{Baseline, Category, CategoryPrior, CategorySummary, Judgement, Memory, Scale, print};
 use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
 use crate::engine::population::{epoch_of, span_of};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// The state of a category.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CategoryWatch {
     baseline: Category,
-    /// The values of the open window, and how often each was seen.
-    open: Vec<(u64, u32)>,
-    notes: Notes,
+    /// The values of the open window.
+    open: SmallVec<[Open; 2]>,
     slot: i32,
     voted: i32,
-    /// The epoch of the last vote on calibration.
-    drawn: i32,
+    /// Whether a window of the open one's epoch has voted on calibration.
+    drawn: bool,
     /// Values judged in the open window, and the vote of the one of them that a hash has chosen so far.
     judged: u16,
     chosen: Option<(f32, bool, bool)>,
+}
+
+/// A value of the open window, by its print, and how often it was seen.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Open {
+    print: u32,
+    times: u32,
 }
 
 impl CategoryWatch {
@@ -32,11 +39,10 @@ impl CategoryWatch {
     pub fn new(plan: &Plan, time: Timestamp) -> Self {
         CategoryWatch {
             baseline: Category::default(),
-            open: Vec::new(),
-            notes: Notes::default(),
+            open: SmallVec::new(),
             slot: plan.slot(time),
             voted: i32::MIN,
-            drawn: i32::MIN,
+            drawn: false,
             judged: 0,
             chosen: None,
         }
@@ -86,8 +92,8 @@ impl CategoryWatch {
         self.choose(&judgement, newcomer, surprise, sight, plan);
         let rung = rung_of(surprise);
         if rung > 0 {
-            self.notes.clear();
-            self.notes.add(sight, plan, slot < self.slot);
+            let mut notes = Notes::default();
+            notes.add(sight, plan, slot < self.slot);
             outcome.raised.push(Raised {
                 at: sight.now,
                 window_start: plan.begin(self.slot),
@@ -101,10 +107,9 @@ impl CategoryWatch {
                     NormalIf::SeenBefore
                 },
                 memory: memory_name(judgement.memory),
-                context: self.notes.context(),
+                context: notes.context(),
                 regime_change: false,
             });
-            self.notes.clear();
         }
     }
 
@@ -150,24 +155,22 @@ impl CategoryWatch {
 
     /// How often the value has been seen in the open window; nothing when the window has too many values.
     fn count(&mut self, value: u64) -> Option<u32> {
-        if let Some((_, times)) = self.open.iter_mut().find(|(held, _)| *held == value) {
-            *times = times.saturating_add(1);
-            return Some(*times);
+        let print = print(value);
+        if let Some(held) = self.open.iter_mut().find(|held| held.print == print) {
+            held.times = held.times.saturating_add(1);
+            return Some(held.times);
         }
         if self.open.len() >= Self::OPEN_VALUES_MAX {
             return None;
         }
-        if self.open.len() == self.open.capacity() {
-            self.open.reserve_exact(self.open.len().max(1));
-        }
-        self.open.push((value, 1));
+        self.open.push(Open { print, times: 1 });
         Some(1)
     }
 
     /// Learns the values of the window that is over, and forgets for as long as has passed.
     fn roll(&mut self, slot: i32, moment: Moment, prior: &CategoryPrior, plan: &Plan, ballot: &mut Ballot<'_>) {
         if let Some((raw, newcomer, incident)) = self.chosen.take()
-            && (newcomer || draws(&mut self.drawn, moment.entity, self.slot, plan))
+            && (newcomer || plan.draws(&mut self.drawn, moment.entity, self.slot))
         {
             ballot.calibration.vote(CalibrationVote {
                 entity: moment.entity,
@@ -180,10 +183,11 @@ impl CategoryWatch {
         if let Ok(windows @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot)) {
             self.baseline.age(windows, &plan.decay);
         }
-        for (value, _) in self.open.drain(..) {
-            self.baseline.learn(prior, Scale::ONE, value, &plan.decay);
+        for held in self.open.drain(..) {
+            self.baseline.learn(prior, Scale::ONE, held.print.into(), &plan.decay);
         }
-        self.open.shrink_to(4);
+        self.open.shrink_to_fit();
+        plan.pass_on(&mut self.drawn, self.slot, slot);
         self.slot = slot;
     }
 }

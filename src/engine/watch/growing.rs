@@ -2,13 +2,12 @@
 //! and, on the ladder of surprise, while it is still open.
 
 use super::{
-    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_begin, step_begin,
-    step_of,
+    Ballot, Kept, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, Total, expected, memory_name, rung_begin,
+    step_begin, step_of,
 };
-use crate::domain::{Duration, MemoryName, NormalIf, Timestamp};
+use crate::domain::{Context, Duration, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Judgement, Learned, Scale, SeasonVote, surprise_of};
 use crate::engine::calibration::{Calibration, CalibrationVote, INCIDENT_SURPRISE};
-use crate::engine::measure::Distinct;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_10;
 
@@ -35,66 +34,6 @@ const HOUR_UNKNOWN: u8 = u8::MAX;
 /// An entity's mean is known well enough to tell hours apart after so many days.
 const SEASON_DAYS_MIN: f64 = 1.0;
 const HOURS: i64 = 168;
-
-/// What was measured in an open window.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum Total {
-    Number(f64),
-    Distinct(Box<Distinct>),
-    Weight(Box<Distinct>),
-    Greatest(f64),
-}
-
-impl Total {
-    fn value(&self) -> f64 {
-        match self {
-            Total::Number(number) | Total::Greatest(number) => *number,
-            Total::Distinct(distinct) => distinct.count(),
-            Total::Weight(distinct) => distinct.weight(),
-        }
-    }
-
-    /// Begins anew.
-    fn clear(&mut self) {
-        match self {
-            Total::Number(number) | Total::Greatest(number) => *number = 0.0,
-            Total::Distinct(distinct) | Total::Weight(distinct) => distinct.clear(),
-        }
-    }
-
-    /// An empty total of the same kind.
-    fn fresh(&self) -> Total {
-        match self {
-            Total::Number(_) => Total::Number(0.0),
-            Total::Greatest(_) => Total::Greatest(0.0),
-            Total::Distinct(_) => Total::Distinct(Box::default()),
-            Total::Weight(_) => Total::Weight(Box::default()),
-        }
-    }
-
-    fn add(&mut self, sight: &Sight<'_>) {
-        match self {
-            Total::Number(number) => *number += sight.amount,
-            Total::Greatest(number) => *number = number.max(sight.amount),
-            Total::Distinct(distinct) | Total::Weight(distinct) => {
-                distinct.insert(sight.value, sight.amount);
-            }
-        }
-    }
-}
-
-/// How a growing measure is kept in an open window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// As a number: counts and sums.
-    Number,
-    /// As the number of distinct values.
-    Distinct,
-    /// As the summed weight of distinct values.
-    Weight,
-    /// As the greatest value.
-    Greatest,
-}
 
 /// From this surprise on, what goes on is judged by what was known before it began: by lasting, it does not become
 /// usual before [`STRETCH_MAX`] has passed. Below, an entity that is still little known may just be learned.
@@ -137,6 +76,26 @@ impl<B> Before<B> {
 struct Aside<B> {
     closing: Option<Closing>,
     before: Option<Before<B>>,
+    notes: Notes,
+}
+
+impl<B> Default for Aside<B> {
+    fn default() -> Self {
+        Aside {
+            closing: None,
+            before: None,
+            notes: Notes::default(),
+        }
+    }
+}
+
+/// What is known of the total from which the next rung is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Next {
+    Unknown,
+    /// It is not below this.
+    Bound,
+    Exact,
 }
 
 /// The state of a growing measure.
@@ -145,28 +104,23 @@ pub struct Growing<B> {
     pub(super) baseline: B,
     total: Total,
     aside: Option<Box<Aside<B>>>,
-    pub(super) notes: Notes,
-    /// From this total on the next rung is reached; valid for the population `version`.
+    /// From this total on the next rung is reached, as far as `known` says; valid for the population `version`.
     next: f64,
-    version: u32,
     pub(super) slot: i32,
-    /// The epoch of the last vote.
+    /// The epoch of the last vote; the smallest number while no window has closed yet.
     voted: i32,
-    /// The epoch of the last vote on calibration.
-    drawn: i32,
+    /// The version's last bits: no window is open for so many epochs that they come again.
+    version: u16,
+    known: Next,
     /// The step that the open window has reached.
-    rung: u16,
-    pub(super) silence_rung: u16,
-    late: u16,
-    /// Whether no window has closed yet. The entity is there because it was seen, so its first window is judged given
-    /// that it is not empty.
-    first: bool,
-    /// Whether the open window has already asked to be woken for silence.
-    pub(super) listening: bool,
+    rung: u8,
+    pub(super) silence_rung: u8,
     /// The hour of the week in which the open window began to be seen.
     pub(super) hour: u8,
-    /// Whether `next` is the exact beginning of a rung and not just a bound below it.
-    exact: bool,
+    /// Whether the open window has already asked to be woken for silence.
+    pub(super) listening: bool,
+    /// Whether a window of the open one's epoch has voted on calibration.
+    drawn: bool,
 }
 
 impl<B: Baseline> Growing<B>
@@ -177,27 +131,29 @@ where
     pub fn new(kept: Kept, plan: &Plan, time: Timestamp) -> Self {
         Growing {
             baseline: B::default(),
-            total: empty(kept),
+            total: Total::new(kept),
             aside: None,
-            notes: Notes::default(),
             next: 0.0,
-            version: u32::MAX,
             slot: plan.slot(time),
             voted: i32::MIN,
-            drawn: i32::MIN,
-            hour: HOUR_UNKNOWN,
+            version: 0,
+            known: Next::Unknown,
             rung: 0,
             silence_rung: 0,
-            first: true,
+            hour: HOUR_UNKNOWN,
             listening: false,
-            late: 0,
-            exact: false,
+            drawn: false,
         }
     }
 
     /// The number of the open window.
     pub fn slot(&self) -> i32 {
         self.slot
+    }
+
+    /// What was measured in the open window so far.
+    pub fn total(&self) -> f64 {
+        self.total.value()
     }
 
     /// The baseline behind it.
@@ -214,16 +170,15 @@ where
         ballot: &mut Ballot<'_>,
         outcome: &mut Outcome,
     ) {
-        let now_slot = plan.slot(sight.event.time().max(self.begin_of_open(plan)));
-        if now_slot > self.slot {
-            self.roll(now_slot, sight.moment(), plan, peers, ballot, outcome);
+        let own_slot = plan.slot(sight.event.time());
+        if own_slot > self.slot {
+            self.roll(own_slot, sight.moment(), plan, peers, ballot, outcome);
         }
         if let Some(closing) = self.closing()
             && sight.now >= plan.close(closing.slot)
         {
             self.settle(sight.moment(), plan, peers, ballot, outcome);
         }
-        let own_slot = plan.slot(sight.event.time());
         let mut late = false;
         if own_slot < self.slot {
             let closing = self.aside.as_mut().and_then(|aside| aside.closing.as_mut());
@@ -232,7 +187,6 @@ where
                 return;
             }
             late = true;
-            self.late = self.late.saturating_add(1);
         }
         if self.hour == HOUR_UNKNOWN {
             self.hour = sight.hour_of_week;
@@ -242,15 +196,15 @@ where
         if total * 2.0 < plan.at_least {
             return;
         }
-        if self.version != sight.version {
-            self.version = sight.version;
-            self.exact = false;
+        if self.known == Next::Unknown || self.version != sight.version as u16 {
+            self.version = sight.version as u16;
+            self.known = Next::Bound;
             let scale = self.scale(self.hour, plan, peers);
             self.next = self.judge().surprising_from(peers.prior, scale).max(plan.at_least);
         }
         // What is far from being strange is not worth remembering.
         if total * 2.0 >= self.next {
-            self.notes.add(sight, plan, late);
+            self.aside().notes.add(sight, plan, late);
         }
         if total >= plan.at_least && total >= self.next {
             self.judge_early(total, sight, plan, peers, outcome);
@@ -270,10 +224,10 @@ where
         let scale = self.scale(hour, plan, peers);
         Judging {
             prior: peers.prior,
-            calibration: peers.calibrations.of_entity(self.first),
+            calibration: peers.calibrations.of_entity(self.is_new()),
             scale,
             ln_active: self.judge().ln_active(peers.prior, scale),
-            first: self.first,
+            first: self.is_new(),
             windows_log10: plan.windows_log10,
         }
     }
@@ -289,12 +243,20 @@ where
     }
 
     fn aside(&mut self) -> &mut Aside<B> {
-        self.aside.get_or_insert_with(|| {
-            Box::new(Aside {
-                closing: None,
-                before: None,
-            })
-        })
+        self.aside.get_or_insert_default()
+    }
+
+    /// What is known of the open window's contributing events.
+    pub(super) fn context(&self) -> Context {
+        self.aside
+            .as_ref()
+            .map_or_else(Context::default, |aside| aside.notes.context())
+    }
+
+    /// Whether no window has closed yet. The entity is there because it was seen, so its first window is judged given
+    /// that it is not empty.
+    fn is_new(&self) -> bool {
+        self.voted == i32::MIN
     }
 
     /// The open window is strange: begins a stretch, or goes on with it.
@@ -312,10 +274,6 @@ where
         }
     }
 
-    fn begin_of_open(&self, plan: &Plan) -> Timestamp {
-        plan.begin(self.slot)
-    }
-
     /// Judges the open window's total so far, which may have reached a rung.
     fn judge_early(
         &mut self,
@@ -330,7 +288,7 @@ where
         }
         let judging = self.judging(self.hour, plan, peers);
         let (judgement, surprise) = self.judge_upper(total, &judging);
-        let step = step_of(surprise, sight.bar);
+        let step = step_of(surprise, sight.bar) as u8;
         if step > self.rung {
             self.rung = step;
             if surprise >= STRANGE {
@@ -339,10 +297,10 @@ where
             let raised = self.raise(total, surprise, &judgement, sight, plan, &judging);
             outcome.raised.push(raised);
         }
-        if !self.exact || step >= self.rung {
-            let wanted = step_begin(self.rung + 1, sight.bar);
+        if self.known != Next::Exact || step >= self.rung {
+            let wanted = step_begin(u16::from(self.rung) + 1, sight.bar);
             self.next = self.beginning_of(wanted, total, &judging);
-            self.exact = true;
+            self.known = Next::Exact;
         }
     }
 
@@ -412,12 +370,12 @@ where
             at: sight.now,
             window_start: plan.begin(self.slot),
             surprise,
-            rung: self.rung,
+            rung: self.rung.into(),
             seen: total,
             expected: expected(&self.judge().expected(prior, scale), total),
             normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
             memory: memory_name(judgement.memory),
-            context: self.notes.context(),
+            context: self.context(),
             regime_change: false,
         }
     }
@@ -454,23 +412,21 @@ where
                 total,
             });
         }
-        self.put_away(plan);
-        self.notes.clear();
+        if let Some(aside) = &mut self.aside {
+            aside.before.take_if(|before| before.is_over(slot, plan));
+            aside.notes.clear();
+        }
+        self.put_away();
         self.rung = 0;
         self.silence_rung = 0;
         self.listening = false;
-        self.late = 0;
-        self.version = u32::MAX;
+        self.known = Next::Unknown;
     }
 
-    /// Forgets what was known before a stretch that is over, and frees what is not needed.
-    fn put_away(&mut self, plan: &Plan) {
-        let slot = self.slot;
-        let Some(aside) = &mut self.aside else { return };
-        aside.before.take_if(|before| before.is_over(slot, plan));
-        if aside.before.is_none() && aside.closing.is_none() {
-            self.aside = None;
-        }
+    /// Frees what is not needed.
+    fn put_away(&mut self) {
+        self.aside
+            .take_if(|aside| aside.before.is_none() && aside.closing.is_none() && aside.notes.is_empty());
     }
 
     /// Learns the window that was left open for late events.
@@ -489,6 +445,7 @@ where
                 total: closing.total.value(),
             };
             self.learn(&over, moment, plan, peers, ballot, outcome);
+            self.put_away();
         }
     }
 
@@ -504,12 +461,12 @@ where
     ) {
         let seen = B::Seen::of(over.total);
         outcome.judgements += 1;
+        self.vote(over, moment, plan, peers, ballot);
         let epoch = (moment.now.seconds() / 3600) as i32;
         if epoch != self.voted {
             self.voted = epoch;
             outcome.vote = true;
         }
-        self.vote(over, moment, plan, peers, ballot);
         let scale = self.scale(over.hour, plan, peers);
         let learned = if over.hour == HOUR_UNKNOWN {
             // The window saw no event at all, which is not a value of 0.
@@ -528,7 +485,7 @@ where
                 expected: expected(&self.baseline.expected(peers.prior, scale), over.total),
                 normal_if: NormalIf::AtMost(over.total),
                 memory: MemoryName::Slow,
-                context: self.notes.context(),
+                context: self.context(),
                 regime_change: true,
             });
         }
@@ -538,13 +495,12 @@ where
             // A prediction covers empty windows too: each was a chance to be wrong.
             outcome.judgements += empty;
         }
-        self.first = false;
-        self.version = u32::MAX;
+        self.known = Next::Unknown;
     }
 
     /// What the window that is over says of calibration and season, before it is learned.
     fn vote(&mut self, over: &Over, moment: Moment, plan: &Plan, peers: &Peers<'_, B::Prior>, ballot: &mut Ballot<'_>) {
-        if over.total > 0.0 && (self.first || draws(&mut self.drawn, moment.entity, over.slot, plan)) {
+        if over.total > 0.0 && (self.is_new() || plan.draws(&mut self.drawn, moment.entity, over.slot)) {
             let vote = if plan.absence {
                 self.silence_vote(over, moment.entity, plan, peers)
             } else {
@@ -556,7 +512,7 @@ where
                 Some(CalibrationVote::new(
                     &among,
                     moment.entity,
-                    self.first,
+                    self.is_new(),
                     incident,
                     uniform,
                 ))
@@ -565,6 +521,7 @@ where
                 ballot.calibration.vote(vote);
             }
         }
+        plan.pass_on(&mut self.drawn, over.slot, self.slot);
         let days = self.baseline.windows() * plan.window_weeks * 7.0;
         if plan.seasonal && days >= SEASON_DAYS_MIN && over.hour != HOUR_UNKNOWN {
             self.season_votes(over, moment.entity, plan, peers, ballot);
@@ -611,7 +568,7 @@ where
         ballot: &mut Ballot<'_>,
         outcome: &mut Outcome,
     ) -> bool {
-        if self.voted != i32::MIN {
+        if !self.is_new() {
             return true;
         }
         if moment.now < plan.close(self.slot) {
@@ -672,14 +629,5 @@ fn given(judgement: Judgement, ln_condition: f64) -> Judgement {
         ln_p: (judgement.ln_p - ln_condition).min(0.0),
         ln_p_beyond: (judgement.ln_p_beyond - ln_condition).min(0.0),
         ..judgement
-    }
-}
-
-fn empty(kept: Kept) -> Total {
-    match kept {
-        Kept::Number => Total::Number(0.0),
-        Kept::Distinct => Total::Distinct(Box::default()),
-        Kept::Weight => Total::Weight(Box::default()),
-        Kept::Greatest => Total::Greatest(0.0),
     }
 }

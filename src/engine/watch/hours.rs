@@ -1,6 +1,6 @@
 //! When in the week an entity is active: each session is judged by the hour at which it begins.
 
-use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_of, told};
+use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_of, told};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Baseline, Memory, Scale, TimeOfWeek, TimeOfWeekPrior};
 use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
@@ -89,7 +89,9 @@ impl HoursWatch {
         let rung = rung_of(surprise);
         let known = self.baseline.windows() >= SESSIONS_KNOWN_MIN;
         // A session's hour is final when it begins, and the sessions of a window share it.
-        if draws(&mut self.drawn, sight.entity, slot, plan) {
+        let epoch = plan.epoch_of_slot(slot);
+        if self.drawn != epoch && plan.may_draw(sight.entity, slot) {
+            self.drawn = epoch;
             let uniform = plan.uniform(sight.entity, slot);
             let incident = known && surprise >= INCIDENT_SURPRISE;
             ballot.calibration.vote(CalibrationVote::new(

@@ -1,8 +1,9 @@
 //! A watch: one detector's window length at work on one entity. It measures, judges and learns.
 //!
-//! Sketch: a watch is a tag and a pointer (16 bytes) to a state of 60 to 140 bytes; an entity has one for each window
-//! length of each detector that has seen it. An event costs one addition and one comparison until what was measured
-//! passes what is usual; only then is anything judged.
+//! Sketch: a watch is 96 bytes, whatever its kind; an entity has one for each window length of each detector that has seen
+//! it, and all of an entity lie together. What few watches have at a time lies elsewhere: windows that still take late
+//! events, notes of contributing events, more than two values. An event costs one addition and one comparison until what
+//! was measured passes what is usual; only then is anything judged.
 
 mod any;
 mod category;
@@ -11,19 +12,22 @@ mod hours;
 mod interval;
 mod ratio;
 mod silence;
+mod total;
 
 pub use any::Watch;
 pub use category::CategoryWatch;
-pub use growing::{Amount, Growing, Kept};
+pub use growing::{Amount, Growing};
 pub use hours::HoursWatch;
 pub use interval::IntervalWatch;
 pub use ratio::RatioWatch;
+pub use total::Kept;
 
 use super::baseline::{self, Decay, Season, SeasonSummary};
 use super::calibration::{Calibration, CalibrationSummary, Calibrations};
 use super::population::EPOCH_SECONDS;
 use crate::domain::{Context, Definition, Duration, Entity, Event, Expected, Field, MemoryName, NormalIf, Timestamp};
 use serde::{Deserialize, Serialize};
+use total::Total;
 
 /// The ladder of surprise: an open window gives at most one finding for each rung.
 const RUNGS: [f64; 8] = [2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
@@ -183,6 +187,27 @@ impl Plan {
         mixed ^ (mixed >> 31)
     }
 
+    /// Whether a window's entity may vote on calibration with it: it votes with the first in its epoch that is closed
+    /// from the window on that a hash chooses, so that what happens on the hour has no more say than the rest.
+    pub(super) fn may_draw(&self, entity: u64, slot: i32) -> bool {
+        slot >= self.chosen_slot(entity, self.epoch_of_slot(slot))
+    }
+
+    /// Whether a window's entity votes on calibration with it. `drawn` tells whether it has, with a window of the same
+    /// epoch.
+    pub(super) fn draws(&self, drawn: &mut bool, entity: u64, slot: i32) -> bool {
+        if *drawn || !self.may_draw(entity, slot) {
+            return false;
+        }
+        *drawn = true;
+        true
+    }
+
+    /// A window was closed, and `next` is the one that will be closed after it.
+    pub(super) fn pass_on(&self, drawn: &mut bool, closed: i32, next: i32) {
+        *drawn &= self.epoch_of_slot(closed) == self.epoch_of_slot(next);
+    }
+
     /// The hour of the week of a window, from another window's.
     pub(super) fn hour_of(&self, slot: i32, other: i32, hour_of_other: u8) -> u8 {
         let hour = |slot: i32| self.begin(slot).seconds().div_euclid(3600);
@@ -295,17 +320,6 @@ pub struct Outcome {
     pub wake: Option<Timestamp>,
 }
 
-/// Whether a window's entity votes on calibration with it: it is the first in its epoch that is closed from the window on
-/// that a hash chooses, so that what happens on the hour has no more say than the rest.
-pub(super) fn draws(drawn: &mut i32, entity: u64, slot: i32, plan: &Plan) -> bool {
-    let epoch = plan.epoch_of_slot(slot);
-    if *drawn == epoch || slot < plan.chosen_slot(entity, epoch) {
-        return false;
-    }
-    *drawn = epoch;
-    true
-}
-
 /// The surprise that is told of a judgement's logarithm: calibrated, after the price of several windows.
 pub(super) fn told(ln_p: f64, calibration: &Calibration, plan: &Plan) -> f64 {
     let told = calibration.surprise(baseline::surprise_of(ln_p)) - plan.windows_log10;
@@ -366,6 +380,11 @@ impl Notes {
     /// What is known of the contributing events.
     pub(super) fn context(&self) -> Context {
         self.0.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Forgets them, for the next window.

@@ -1,7 +1,7 @@
 //! Hits among attempts. A ratio is judged only when its window closes, because it can fall again until then.
 
 use super::{
-    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, draws, expected, memory_name, rung_begin, rung_of, told,
+    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, told,
 };
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Attempts, Baseline, Learned, Ratio, RatioPrior, Scale};
@@ -17,8 +17,8 @@ pub struct RatioWatch {
     notes: Notes,
     slot: i32,
     voted: i32,
-    /// The epoch of the last vote on calibration.
-    drawn: i32,
+    /// Whether a window of the open one's epoch has voted on calibration.
+    drawn: bool,
     /// Whether the window was judged already, by a wake-up at its end.
     judged: bool,
 }
@@ -33,7 +33,7 @@ impl RatioWatch {
             notes: Notes::default(),
             slot: plan.slot(time),
             voted: i32::MIN,
-            drawn: i32::MIN,
+            drawn: false,
             judged: false,
         }
     }
@@ -151,7 +151,7 @@ impl RatioWatch {
         };
         outcome.judgements += 1;
         let newcomer = self.is_new();
-        if seen.total > 0 && (newcomer || draws(&mut self.drawn, moment.entity, self.slot, plan)) {
+        if seen.total > 0 && (newcomer || plan.draws(&mut self.drawn, moment.entity, self.slot)) {
             let judgement = self.baseline.judge(peers.prior, Scale::ONE, seen, plan.tail);
             let told = told(judgement.ln_p, peers.calibrations.of_entity(newcomer), plan);
             let uniform = plan.uniform(moment.entity, self.slot);
@@ -168,6 +168,7 @@ impl RatioWatch {
         if let Ok(empty @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot) - 1) {
             self.baseline.age(empty, &plan.decay);
         }
+        plan.pass_on(&mut self.drawn, self.slot, slot);
         self.slot = slot;
         self.hits = 0;
         self.attempts = 0;

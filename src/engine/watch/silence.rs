@@ -40,7 +40,7 @@ where
         if self.baseline.windows() < HISTORY_WINDOWS_MIN {
             return None;
         }
-        let wanted = rung_begin(self.silence_rung + 1) + plan.windows_log10;
+        let wanted = rung_begin(u16::from(self.silence_rung) + 1) + plan.windows_log10;
         let raw = peers.calibrations.of_entity(false).raw(wanted);
         let windows = self.windows_until(raw, plan, peers)?.max(plan.at_least);
         Some(plan.close(self.slot.saturating_add(windows as i32)))
@@ -63,10 +63,10 @@ where
         let told = (calibration.surprise(raw) - plan.windows_log10).clamp(0.0, Judgement::SURPRISE_MAX);
         let surprise = (told * 1e6).round() / 1e6;
         let rung = rung_of(surprise);
-        if rung <= self.silence_rung {
+        if rung <= self.silence_rung.into() {
             return None;
         }
-        self.silence_rung = rung;
+        self.silence_rung = rung as u8;
         let reached = self.windows_until(calibration.raw(bar + plan.windows_log10), plan, peers);
         let usual = reached.map_or(windows as f64, |windows| windows - 1.0);
         let scale = self.scale(self.hour, plan, peers);
@@ -80,7 +80,7 @@ where
             expected: expected(&self.baseline.expected(peers.prior, scale), 0.0),
             normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
             memory: memory_name(empty.memory),
-            context: self.notes.context(),
+            context: self.context(),
             regime_change: false,
         })
     }
