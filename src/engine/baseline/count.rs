@@ -129,46 +129,60 @@ struct Hurdle {
 }
 
 impl Hurdle {
-    fn tails(&self, seen: u64) -> Tails {
-        let (ln_active, ln_quiet) = (self.active.ln(), (-self.active).ln_1p());
-        if seen == 0 {
-            return Tails {
-                at_least: 0.0,
-                above: ln_active,
-                at_most: ln_quiet,
-                below: f64::NEG_INFINITY,
-            };
-        }
-        let ln_untruncated = ln_one_minus_exp(self.law.ln_zero());
-        let truncated = |x: f64| {
-            let (upper, lower) = self.law.ln_tails(x);
-            let upper = (upper - ln_untruncated).min(0.0);
-            // P(0 < X < x) = P(X < x) - P(0).
-            let zero = self.law.ln_zero();
-            let lower = if lower > zero {
-                (lower + ln_one_minus_exp(zero - lower) - ln_untruncated).min(0.0)
-            } else {
-                f64::NEG_INFINITY
-            };
-            (
-                with_estimated_spread(upper, self.degrees),
-                with_estimated_spread(lower, self.degrees),
-            )
+    fn judge(&self, seen: u64, tail: Tail, memory: Memory) -> Judgement {
+        let (at_least, above) = match tail {
+            Tail::Lower => (0.0, 0.0),
+            Tail::Upper | Tail::Both => (self.ln_at_least(seen), self.ln_at_least(seen.saturating_add(1))),
         };
-        let (upper, lower) = truncated(seen as f64);
-        let (upper_next, lower_next) = truncated(seen as f64 + 1.0);
-        Tails {
-            at_least: ln_active + if seen == 1 { 0.0 } else { upper },
-            above: ln_active + upper_next,
-            at_most: ln_sum(ln_quiet, ln_active + lower_next),
-            below: ln_sum(ln_quiet, ln_active + lower),
+        let (at_most, below) = match tail {
+            Tail::Upper => (0.0, 0.0),
+            Tail::Lower | Tail::Both => (self.ln_below(seen.saturating_add(1)), self.ln_below(seen)),
+        };
+        let tails = Tails {
+            at_least,
+            above,
+            at_most,
+            below,
+        };
+        tails.judge(tail, memory)
+    }
+
+    /// ln P(X >= x)
+    fn ln_at_least(&self, x: u64) -> f64 {
+        match x {
+            0 => 0.0,
+            1 => self.active.ln(),
+            x => {
+                let ln_untruncated = ln_one_minus_exp(self.law.ln_zero());
+                let upper = (self.law.ln_tails(x as f64).0 - ln_untruncated).min(0.0);
+                self.active.ln() + with_estimated_spread(upper, self.degrees)
+            }
+        }
+    }
+
+    /// ln P(X < x)
+    fn ln_below(&self, x: u64) -> f64 {
+        let ln_quiet = (-self.active).ln_1p();
+        match x {
+            0 => f64::NEG_INFINITY,
+            1 => ln_quiet,
+            x => {
+                let (lower, zero) = (self.law.ln_tails(x as f64).1, self.law.ln_zero());
+                // P(0 < X < x) = P(X < x) - P(0).
+                let lower = if lower > zero {
+                    (lower + ln_one_minus_exp(zero - lower) - ln_one_minus_exp(zero)).min(0.0)
+                } else {
+                    f64::NEG_INFINITY
+                };
+                ln_sum(ln_quiet, self.active.ln() + with_estimated_spread(lower, self.degrees))
+            }
         }
     }
 
     /// The smallest count whose probability of not being exceeded is at least `share`.
     fn quantile(&self, share: f64) -> f64 {
         let ln_share = share.ln();
-        let reached = |x: u64| self.tails(x).at_most >= ln_share;
+        let reached = |x: u64| self.ln_below(x.saturating_add(1)) >= ln_share;
         if reached(0) {
             return 0.0;
         }
@@ -196,7 +210,7 @@ impl Count {
 
     /// What the slow memory alone says.
     pub(super) fn judge_slow(&self, prior: &CountPrior, scale: Scale, seen: u64, tail: Tail) -> Judgement {
-        self.slow_law(prior, scale).tails(seen).judge(tail, self.memory(prior))
+        self.slow_law(prior, scale).judge(seen, tail, self.memory(prior))
     }
 
     fn slow_law(&self, prior: &CountPrior, scale: Scale) -> Hurdle {
@@ -237,7 +251,7 @@ impl Baseline for Count {
         let fast = self
             .level
             .has_fast()
-            .then(|| self.fast_law(prior, scale).tails(seen).judge(tail, Memory::Fast));
+            .then(|| self.fast_law(prior, scale).judge(seen, tail, Memory::Fast));
         strangest(slow, fast)
     }
 
@@ -415,7 +429,7 @@ mod tests {
                 law: NegativeBinomial { mean, dispersion },
                 degrees: 1e13,
             };
-            let upper = hurdle.tails(seen).at_least - 0.25f64.ln();
+            let upper = hurdle.ln_at_least(seen) - 0.25f64.ln();
             assert!(
                 (upper - reference).abs() < 1e-9 * reference.abs(),
                 "{mean} {dispersion} {seen}: {upper} {reference}"

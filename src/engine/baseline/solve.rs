@@ -22,7 +22,9 @@ pub(super) fn with_dispersion(positive_mean: f64, dispersion: f64) -> NegativeBi
     let (mut low, mut high) = (0.0, target);
     let mut mean = target;
     for _ in 0..60 {
-        let value = truncated_mean(mean, dispersion);
+        let ln_zero = NegativeBinomial { mean, dispersion }.ln_zero();
+        let active = -ln_zero.exp_m1();
+        let value = if active > 0.0 { mean / active } else { 1.0 };
         let error = value - target;
         if error.abs() <= 1e-11 * target {
             break;
@@ -33,8 +35,6 @@ pub(super) fn with_dispersion(positive_mean: f64, dispersion: f64) -> NegativeBi
             low = mean
         }
         // The slope of the truncated mean, from p0' = -(1 + d m)^(-1/d - 1).
-        let ln_zero = NegativeBinomial { mean, dispersion }.ln_zero();
-        let active = -ln_zero.exp_m1();
         let slope = (1.0 - value * ln_zero.exp() / (1.0 + dispersion * mean)) / active;
         let next = mean - error / slope;
         mean = if next > low && next < high {
