@@ -161,6 +161,11 @@ impl Deliveries {
         }
     }
 
+    /// How many deliveries wait.
+    pub fn waiting(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next delivery if one is there.
     pub fn take_waiting(&mut self) -> Option<Delivery> {
         self.0.try_recv().ok()

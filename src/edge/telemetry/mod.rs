@@ -67,6 +67,8 @@ pub struct Metrics {
     pub file_bytes_behind: IntGauge,
     /// Whether an interface is captured from, by interface.
     pub capture_up: IntGaugeVec,
+    /// Deliveries that wait for the core.
+    pub queue: IntGauge,
     /// Events that wait for other inputs.
     pub waiting: IntGauge,
     /// Seconds that judged event time lies behind the clock.
@@ -155,6 +157,7 @@ impl Metrics {
                 Opts::new("capture_up", "Whether an interface is captured from"),
                 &["interface"],
             )?,
+            queue: IntGauge::new("queue_deliveries", "Deliveries that wait for the core, 256 at most")?,
             waiting: IntGauge::new("events_waiting", "Events that wait for other inputs")?,
             lag_seconds: Gauge::new("event_lag_seconds", "How far judged event time lies behind the clock")?,
             commit_seconds: Histogram::with_opts(
@@ -162,7 +165,7 @@ impl Metrics {
                     .buckets(SECONDS_BOUNDS.to_vec()),
             )?,
             store_failures: counters("store_failures_total", "Failures of the store", &["operation"])?,
-            journal_records: IntGauge::new("store_journal_records", "Records that no snapshot has seen")?,
+            journal_records: IntGauge::new("store_journal_records", "Deliveries that no snapshot has seen")?,
             snapshot_bytes: IntGauge::new("store_snapshot_bytes", "Size of the newest snapshot")?,
             sink_backlog: IntGaugeVec::new(
                 Opts::new("sink_backlog_alerts", "Alerts that a sink has not delivered yet"),
@@ -210,6 +213,7 @@ impl Metrics {
             Box::new(self.files.clone()),
             Box::new(self.file_bytes_behind.clone()),
             Box::new(self.capture_up.clone()),
+            Box::new(self.queue.clone()),
             Box::new(self.waiting.clone()),
             Box::new(self.lag_seconds.clone()),
             Box::new(self.commit_seconds.clone()),

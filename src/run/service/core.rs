@@ -142,7 +142,7 @@ impl Core {
             if self.is_snapshot_due() {
                 self.keep();
             }
-            self.status.update(&self.feed, &self.store);
+            self.status.update(&self.feed, &self.store, deliveries.waiting());
         }
         self.commit_until_done();
         self.write_snapshot().context("keeping what was learned")

@@ -197,7 +197,7 @@ impl Status {
     }
 
     /// Brings gauges and counters up to date, at most twice a second.
-    pub(super) fn update(&self, feed: &Feed, store: &Store) {
+    pub(super) fn update(&self, feed: &Feed, store: &Store, waiting_deliveries: usize) {
         let mut seen = self.seen();
         if seen.updated.is_some_and(|at| at.elapsed() < UPDATE_EVERY) {
             return;
@@ -219,6 +219,7 @@ impl Status {
             .inc_by(totals.triage.withheld.saturating_sub(before.triage.withheld));
         metrics.shared.inc_by(totals.shared.saturating_sub(before.shared));
         metrics.entities.set(totals.entities as i64);
+        metrics.queue.set(waiting_deliveries as i64);
         metrics.waiting.set(feed.waiting() as i64);
         metrics
             .journal_records
