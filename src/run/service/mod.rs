@@ -57,6 +57,8 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     let names: Vec<&str> = service.sinks.iter().map(|sink| sink.name.as_str()).collect();
     store.keep_cursors(&names)?;
     let sinks = sinks::start(&service.sinks, &store, &status)?;
+    // Before collectors ask for the numbers of theirs: what is evidence should not depend on who comes first.
+    let pushed_input = store.input_number("http")?;
     let (queue, mut deliveries) = queue();
     let mut collecting = Collecting {
         service: &service,
@@ -69,7 +71,7 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     };
     collecting.start(captures)?;
     let collectors = collecting.threads;
-    let intake = Intake::new(store.input_number("http")?, queue, status.metrics.collectors.clone());
+    let intake = Intake::new(pushed_input, queue, status.metrics.collectors.clone());
     let listener = runtime.block_on(http::start(
         listener,
         &service.http,
