@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod catalog;
 pub mod decoder;
 pub mod feed;
+pub mod known;
 pub mod measure;
 pub mod order;
 pub mod partition;

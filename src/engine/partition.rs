@@ -98,6 +98,11 @@ impl Partition {
         self.tables.iter().map(Table::len).sum()
     }
 
+    /// The state that an entity has of its own.
+    pub(super) fn row(&self, kind: usize, hash: EntityHash, bytes: &[u8]) -> Option<&Row> {
+        self.tables.get(kind)?.row_of(hash, bytes)
+    }
+
     /// How many judgements were made.
     pub fn judgements(&self) -> u64 {
         self.judgements

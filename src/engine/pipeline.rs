@@ -3,7 +3,7 @@
 
 use super::order::Stamped;
 use super::partition::{self, Batch, Partition, Visit};
-use super::population::{Population, Uniformity, epoch_of};
+use super::population::{Population, Uniformity, Version, epoch_of};
 use super::program::Program;
 use super::selection::Selection;
 use super::snapshot::{self, Saved, SnapshotProblem};
@@ -119,6 +119,16 @@ impl Engine {
     /// What is run.
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// The partition of an entity's hash.
+    pub(super) fn partition(&self, hash: EntityHash) -> &Partition {
+        &self.partitions[partition_of(hash, self.partitions.len())]
+    }
+
+    /// What the population is believed to be like now.
+    pub(super) fn version(&self) -> &Version {
+        self.population.current()
     }
 
     /// What the engine has done so far.

@@ -256,6 +256,11 @@ impl Table {
         self.index.find(hash.0, |_| true).copied()
     }
 
+    /// The row that an entity has of its own.
+    pub(super) fn row_of(&self, hash: EntityHash, bytes: &[u8]) -> Option<&Row> {
+        self.row(self.find(hash, bytes)?)
+    }
+
     fn find(&self, hash: EntityHash, bytes: &[u8]) -> Option<u32> {
         let rows = &self.rows;
         self.index

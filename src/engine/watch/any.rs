@@ -5,7 +5,7 @@ use super::{
     Sight,
 };
 use crate::domain::Timestamp;
-use crate::engine::baseline::{Baseline, Count, Magnitude, Quantile};
+use crate::engine::baseline::{Baseline, Count, Expected, Magnitude, Quantile, Scale};
 use crate::engine::population::{Belief, Prior, PriorVotes, Votes};
 use crate::engine::program::Watched;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,17 @@ impl Watch {
             Watch::Count(watch) => watch.total(),
             _ => 0.0,
         }
+    }
+
+    /// What is expected of a whole window, the hour of the week left out; nothing where no number says it.
+    pub fn expected(&self, belief: &Belief) -> Option<Expected> {
+        Some(match (self, &belief.prior) {
+            (Watch::Count(watch), Prior::Count(prior)) => watch.baseline().expected(prior, Scale::ONE),
+            (Watch::Ratio(watch), Prior::Ratio(prior)) => watch.baseline().expected(prior, Scale::ONE),
+            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => watch.baseline().expected(prior, Scale::ONE),
+            (Watch::Quantile(watch), Prior::Quantile(prior)) => watch.baseline().expected(prior, Scale::ONE),
+            _ => return None,
+        })
     }
 
     /// Takes an event in. The entity's vote, when it is due, goes to `votes`.

@@ -5,6 +5,7 @@
 //! the store can't be written, nothing is lost: what was taken stays in memory, nothing more is taken, and the commit is
 //! tried again.
 
+use super::api::Questions;
 use super::status::Status;
 use crate::config::StoreSettings;
 use crate::domain::{Alert, Duration, Timestamp};
@@ -121,8 +122,14 @@ impl Core {
     }
 
     /// Works until every collector has gone, then keeps what was learned.
-    pub(super) fn run(mut self, deliveries: &mut Deliveries, runtime: &Handle) -> anyhow::Result<()> {
+    pub(super) fn run(
+        mut self,
+        deliveries: &mut Deliveries,
+        questions: &Questions,
+        runtime: &Handle,
+    ) -> anyhow::Result<()> {
         loop {
+            questions.answer(&self.feed);
             match deliveries.wait(runtime, TICK) {
                 Waited::Delivery(first) => {
                     self.take(first);

@@ -1,34 +1,25 @@
 //! The one listener: metrics, health, and what was told.
 
+use super::api::Api;
 use super::credentials;
 use super::intake::Intake;
 use super::serve::serve;
 use super::status::Status;
 use crate::config::Http;
-use crate::edge::sink::Told;
-use crate::edge::store::Store;
 use anyhow::Context as _;
-use axum::extract::{MatchedPath, Path, Query, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::task::JoinHandle;
 
-/// Alerts on one page at most.
-const PAGE_MAX: usize = 1000;
-/// Alerts that are looked through for one answer.
-const LOOKED_THROUGH_MAX: usize = 100_000;
-
 /// What the handlers share.
 struct Shared {
-    store: Arc<Store>,
     status: Arc<Status>,
     intake: Arc<Intake>,
     token: Option<String>,
@@ -59,9 +50,9 @@ pub(super) fn bind(http: &Http) -> anyhow::Result<TcpListener> {
 pub(super) async fn start(
     listener: TcpListener,
     http: &Http,
-    store: Arc<Store>,
     status: Arc<Status>,
     intake: Arc<Intake>,
+    api: Arc<Api>,
 ) -> anyhow::Result<Listener> {
     let token = match &http.token_file {
         None => None,
@@ -73,16 +64,14 @@ pub(super) async fn start(
     };
     let collectors = status.metrics.collectors.clone();
     let shared = Arc::new(Shared {
-        store,
         status,
         intake: intake.clone(),
         token,
     });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
-        .route("/api/v1/alerts", get(alerts))
-        .route("/api/v1/alerts/{id}", get(alert))
         .with_state(shared.clone())
+        .merge(api.routes())
         .merge(intake.routes())
         .route_layer(middleware::from_fn_with_state(shared.clone(), authorised));
     let router = Router::new()
@@ -147,85 +136,4 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (code, Json(readiness)).into_response()
-}
-
-/// Which alerts are asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    /// The detector.
-    detector: Option<String>,
-    /// The lowest risk, 0 to 100.
-    min_risk: Option<f64>,
-    /// How many, newest first; 100 unless it is given.
-    limit: Option<usize>,
-    /// How many to leave out first.
-    offset: Option<usize>,
-}
-
-async fn alerts(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -> Response {
-    answer(move || {
-        let limit = wanted.limit.unwrap_or(100).min(PAGE_MAX);
-        let offset = wanted.offset.unwrap_or(0);
-        let found = newest(&shared.store, |document| wanted.matches(document))?;
-        let page: Vec<Box<RawValue>> = found
-            .iter()
-            .skip(offset)
-            .take(limit)
-            .map(|(_, raw)| raw.clone())
-            .collect();
-        Ok(Json(serde_json::json!({ "total": found.len(), "alerts": page })).into_response())
-    })
-    .await
-}
-
-async fn alert(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
-    answer(move || {
-        let found = newest(&shared.store, |document| document["event"]["id"] == id.as_str())?;
-        Ok(match found.into_iter().next() {
-            Some((_, raw)) => Json(raw).into_response(),
-            None => (StatusCode::NOT_FOUND, "there is no alert of this id\n").into_response(),
-        })
-    })
-    .await
-}
-
-impl Wanted {
-    fn matches(&self, document: &serde_json::Value) -> bool {
-        self.detector
-            .as_ref()
-            .is_none_or(|detector| document["rule"]["id"] == detector.as_str())
-            && self.min_risk.is_none_or(|least| {
-                document["event"]["risk_score"]
-                    .as_f64()
-                    .is_some_and(|risk| risk >= least)
-            })
-    }
-}
-
-/// The last forms of the alerts that match, newest first.
-fn newest(store: &Store, matches: impl Fn(&serde_json::Value) -> bool) -> anyhow::Result<Vec<(String, Box<RawValue>)>> {
-    let end = store.next_told()?;
-    let from = end.saturating_sub(LOOKED_THROUGH_MAX as u64);
-    let mut seen = std::collections::HashSet::new();
-    let mut found = Vec::new();
-    for (_, bytes) in store.told(from, LOOKED_THROUGH_MAX)?.into_iter().rev() {
-        let Some(told) = Told::read(&bytes) else { continue };
-        let document: serde_json::Value = serde_json::from_str(&told.ecs)?;
-        let id = document["event"]["id"].as_str().unwrap_or_default().to_owned();
-        if seen.insert(id.clone()) && matches(&document) {
-            found.push((id, RawValue::from_string(told.ecs)?));
-        }
-    }
-    Ok(found)
-}
-
-/// Answers from the store on a thread that may wait.
-async fn answer(work: impl FnOnce() -> anyhow::Result<Response> + Send + 'static) -> Response {
-    let failed = |text: String| (StatusCode::INTERNAL_SERVER_ERROR, text + "\n").into_response();
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => failed(format!("{error:#}")),
-        Err(error) => failed(error.to_string()),
-    }
 }

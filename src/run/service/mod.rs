@@ -5,6 +5,7 @@
 //! them. Shutdown flows with the data: collectors stop, the core drains and keeps what it learned, sinks deliver what is
 //! there, and the process leaves.
 
+mod api;
 mod capture;
 mod confine;
 mod core;
@@ -15,6 +16,7 @@ mod serve;
 mod sinks;
 mod status;
 
+use self::api::Api;
 use self::core::Core;
 use self::intake::Intake;
 use self::status::Status;
@@ -52,6 +54,7 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let flows_max = site.config.bounds.flows_max;
     let feed = feed(site, threads)?;
+    let definitions = feed.engine().program().definitions.clone();
     let core = Core::take_up(store.clone(), feed, service.store, status.clone())
         .with_context(|| format!("taking up the state in {}", service.data_dir.display()))?;
     let names: Vec<&str> = service.sinks.iter().map(|sink| sink.name.as_str()).collect();
@@ -71,13 +74,14 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     };
     collecting.start(captures)?;
     let collectors = collecting.threads;
+    let (api, questions) = Api::new(store.clone(), definitions);
     let intake = Intake::new(pushed_input, queue, status.metrics.collectors.clone());
     let listener = runtime.block_on(http::start(
         listener,
         &service.http,
-        store.clone(),
         status.clone(),
         intake.clone(),
+        api,
     ))?;
     tracing::info!(
         listen = %listener.address,
@@ -91,7 +95,7 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         flag.store(true, Ordering::Relaxed);
         pushed.close();
     });
-    let ended = core.run(&mut deliveries, runtime.handle());
+    let ended = core.run(&mut deliveries, &questions, runtime.handle());
     for collector in collectors {
         // A collector that panicked has said so; the others have stopped.
         let _ = collector.join();
