@@ -172,7 +172,8 @@ impl Filter {
             values.is_some_and(|values| {
                 values.values().any(|value| match value {
                     Value::String(text) => text == entity,
-                    other => other.to_string() == *entity,
+                    Value::Number(number) => entity.parse().is_ok_and(|entity: serde_json::Number| entity == *number),
+                    _ => false,
                 })
             })
         };
