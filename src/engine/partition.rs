@@ -228,7 +228,7 @@ impl Partition {
                 let (watch, is_new) = watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
                 let votes = &mut self.summary.votes[usize::from(plan_number)][group];
                 watch.observe(&sight, plan, belief, votes, &mut outcome);
-                let silence = watch.silence_due(plan, belief);
+                let silence = watch.silence_due(plan, belief, version.bars[detector_number]);
                 self.judgements += outcome.judgements;
                 take_up(&mut self.summary, plan_number, &outcome);
                 has_new |= is_new;
@@ -290,17 +290,19 @@ impl Partition {
             let group = usize::from(row.group).min(GROUPS - 1);
             let belief = &version.beliefs[usize::from(wake.plan)][group];
             let bar = version.bars[usize::from(plan.detector)];
-            let (shared, entity) = (row.shared, row.entity.clone());
+            let (shared, entity, last) = (row.shared, row.entity.clone(), row.last);
             let Some(Posted { watch, .. }) = row.watches.iter_mut().find(|posted| posted.plan == wake.plan) else {
                 continue;
             };
             let raised = if wake.silence {
-                watch.fall_silent(wake.at, plan, belief, bar).map(|(raised, again)| {
-                    if let Some(at) = again {
-                        self.wakes.push(Reverse(Wake { at, ..wake }));
-                    }
-                    raised
-                })
+                watch
+                    .fall_silent(wake.at, last, plan, belief, bar)
+                    .map(|(raised, again)| {
+                        if let Some(at) = again {
+                            self.wakes.push(Reverse(Wake { at, ..wake }));
+                        }
+                        raised
+                    })
             } else {
                 watch.wake(wake.at, plan, belief, bar)
             };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 5;
+pub const FORMAT: u16 = 6;
 
 /// Everything that the engine has learned and has open.
 #[derive(Debug, Serialize, Deserialize)]

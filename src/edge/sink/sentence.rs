@@ -65,14 +65,8 @@ fn about(finding: &Finding, definition: &Definition) -> String {
         [only] => called(Some(*only), &finding.entity.text()),
         _ => entity_text(&finding.entity, definition),
     };
-    if definition.absence && finding.seen_text.is_none() && finding.expected.typical > finding.seen {
-        let silence = Duration::from_nanos((window.nanos() as f64 * finding.seen.max(1.0)) as i64);
-        return format!(
-            "{who} has been silent for {}; about {} events in {} are usual for it",
-            length(silence),
-            whole(finding.expected.typical),
-            window_text(window)
-        );
+    if definition.absence && finding.context.events == 0 {
+        return silence(&who, finding, window);
     }
     let said = filled(finding, definition, window);
     let does_say_who = definition
@@ -93,6 +87,20 @@ fn about(finding: &Finding, definition: &Definition) -> String {
     } else {
         said
     }
+}
+
+/// Since when it is silent, and how long it has been so before. Windows are those in which it is usually heard.
+fn silence(who: &str, finding: &Finding, window: Duration) -> String {
+    let long = |windows: f64| length(Duration::from_nanos((window.nanos() as f64 * windows) as i64));
+    let since = finding.context.start.to_string();
+    let since = since.get(..16).unwrap_or(&since).replace('T', " ");
+    let missed = long(finding.seen);
+    let before = if finding.expected.high > 0.0 {
+        format!("the longest such silence before was {}", long(finding.expected.high))
+    } else {
+        "it was never silent then before".to_owned()
+    };
+    format!("{who} has been silent since {since} UTC, for {missed} in which it is usually heard; {before}")
 }
 
 /// What was seen: the definition's sentence filled in, or what the measure alone can say.

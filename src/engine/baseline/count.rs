@@ -276,10 +276,6 @@ impl Baseline for Count {
         }
     }
 
-    fn ln_quiet(&self, prior: &CountPrior, scale: Scale) -> f64 {
-        (-self.activity.share(&self.level, &prior.activity, scale)).ln_1p()
-    }
-
     fn windows(&self) -> f64 {
         self.activity.windows.into()
     }

@@ -49,7 +49,7 @@ pub(super) fn round9(x: f64) -> f64 {
 }
 
 /// `base` to a whole power by repeated squaring: multiplications alone, so the same on every CPU.
-pub(super) fn power(base: f64, exponent: u64) -> f64 {
+pub(in crate::engine) fn power(base: f64, exponent: u64) -> f64 {
     let (mut result, mut square, mut left) = (1.0, base, exponent);
     while left > 0 {
         if left & 1 == 1 {
@@ -65,7 +65,7 @@ pub(super) fn power(base: f64, exponent: u64) -> f64 {
 }
 
 /// The weight that `windows` leave in a memory: the sum of `retention` to the powers 0..windows.
-pub(super) fn weight_of(retention: f64, windows: u64) -> f64 {
+pub(in crate::engine) fn weight_of(retention: f64, windows: u64) -> f64 {
     (1.0 - power(retention, windows)) / (1.0 - retention)
 }
 

@@ -265,10 +265,6 @@ impl Baseline for Magnitude {
         }
     }
 
-    fn ln_quiet(&self, prior: &MagnitudePrior, scale: Scale) -> f64 {
-        (-self.activity.share(&self.level, &prior.activity, scale)).ln_1p()
-    }
-
     fn windows(&self) -> f64 {
         self.activity.windows.into()
     }

@@ -34,6 +34,7 @@ mod time_of_week;
 pub use category::{Category, CategoryPrior, CategorySummary, Novelty, print};
 pub use count::{Count, CountPrior, CountSummary};
 pub use decay::Decay;
+pub(in crate::engine) use decay::{power, weight_of};
 pub use interval::{Contact, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior, IntervalSummary, Rarity, Standing};
 pub use judgement::{Expected, Judgement, Learned, Memory, NormalIf, Tail, surprise_of};
 pub use magnitude::{Magnitude, MagnitudePrior, MagnitudeSummary};
@@ -78,11 +79,6 @@ pub trait Baseline: Clone + Default + Serialize + DeserializeOwned {
     /// Judging is of all windows, so `ln_p` less this is how strange an active window is among active ones.
     fn ln_active(&self, _prior: &Self::Prior, _scale: Scale) -> f64 {
         0.0
-    }
-
-    /// The logarithm of the probability that a window is empty.
-    fn ln_quiet(&self, _prior: &Self::Prior, _scale: Scale) -> f64 {
-        f64::NEG_INFINITY
     }
 
     /// How many windows the entity has been seen for, after forgetting.

@@ -163,22 +163,23 @@ impl Watch {
     }
 
     /// When the entity's silence will have climbed its first rung; answers once a window.
-    pub fn silence_due(&mut self, plan: &Plan, belief: &Belief) -> Option<Timestamp> {
+    pub fn silence_due(&mut self, plan: &Plan, belief: &Belief, bar: f64) -> Option<Timestamp> {
         if !plan.absence {
             return None;
         }
         let about = About(belief);
         match (self, &belief.prior) {
-            (Watch::Count(watch), Prior::Count(prior)) => watch.silence_due(plan, &about.peers(prior)),
-            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => watch.silence_due(plan, &about.peers(prior)),
+            (Watch::Count(watch), Prior::Count(prior)) => watch.silence_due(plan, &about.peers(prior), bar),
+            (Watch::Magnitude(watch), Prior::Magnitude(prior)) => watch.silence_due(plan, &about.peers(prior), bar),
             _ => None,
         }
     }
 
-    /// The entity has been silent until `now`: what is to be said of that, and when to ask again.
+    /// The entity, last heard at `last`, has been silent until `now`: what is to be said of that, and when to ask again.
     pub fn fall_silent(
         &mut self,
         now: Timestamp,
+        last: Timestamp,
         plan: &Plan,
         belief: &Belief,
         bar: f64,
@@ -186,13 +187,13 @@ impl Watch {
         let about = About(belief);
         match (self, &belief.prior) {
             (Watch::Count(watch), Prior::Count(prior)) => {
-                let raised = watch.fall_silent(now, plan, &about.peers(prior), bar)?;
-                let again = watch.silence_due_again(plan, &about.peers(prior));
+                let raised = watch.fall_silent(now, last, plan, &about.peers(prior), bar)?;
+                let again = watch.silence_due_again(plan, &about.peers(prior), bar);
                 Some((raised, again.filter(|at| *at > now)))
             }
             (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
-                let raised = watch.fall_silent(now, plan, &about.peers(prior), bar)?;
-                let again = watch.silence_due_again(plan, &about.peers(prior));
+                let raised = watch.fall_silent(now, last, plan, &about.peers(prior), bar)?;
+                let again = watch.silence_due_again(plan, &about.peers(prior), bar);
                 Some((raised, again.filter(|at| *at > now)))
             }
             _ => None,

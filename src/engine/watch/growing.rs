@@ -1,6 +1,7 @@
 //! Measures that can only grow within a window: counts, sums, distinct values, a field's greatest value. They are judged when the window closes
 //! and, on the ladder of surprise, while it is still open.
 
+use super::habit::Habit;
 use super::{
     Ballot, Kept, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, Total, expected, memory_name, rung_begin,
     step_begin, step_of,
@@ -73,10 +74,12 @@ impl<B> Before<B> {
 
 /// What few watches have at a time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Aside<B> {
+pub(super) struct Aside<B> {
     closing: Option<Closing>,
     before: Option<Before<B>>,
     notes: Notes,
+    /// When the entity is usually heard, for detectors that look for silence.
+    pub(super) habit: Option<Box<Habit>>,
 }
 
 impl<B> Default for Aside<B> {
@@ -85,6 +88,7 @@ impl<B> Default for Aside<B> {
             closing: None,
             before: None,
             notes: Notes::default(),
+            habit: None,
         }
     }
 }
@@ -103,7 +107,7 @@ enum Next {
 pub struct Growing<B> {
     pub(super) baseline: B,
     total: Total,
-    aside: Option<Box<Aside<B>>>,
+    pub(super) aside: Option<Box<Aside<B>>>,
     /// From this total on the next rung is reached, as far as `known` says; valid for the population `version`.
     next: f64,
     pub(super) slot: i32,
@@ -190,6 +194,9 @@ where
         }
         if self.hour == HOUR_UNKNOWN {
             self.hour = sight.hour_of_week;
+            if plan.absence {
+                self.hear(plan);
+            }
         }
         self.total.add(sight);
         let total = self.total.value();
@@ -242,7 +249,7 @@ where
         self.aside.as_ref()?.closing.as_ref()
     }
 
-    fn aside(&mut self) -> &mut Aside<B> {
+    pub(super) fn aside(&mut self) -> &mut Aside<B> {
         self.aside.get_or_insert_default()
     }
 
@@ -425,8 +432,9 @@ where
 
     /// Frees what is not needed.
     fn put_away(&mut self) {
-        self.aside
-            .take_if(|aside| aside.before.is_none() && aside.closing.is_none() && aside.notes.is_empty());
+        self.aside.take_if(|aside| {
+            aside.before.is_none() && aside.closing.is_none() && aside.notes.is_empty() && aside.habit.is_none()
+        });
     }
 
     /// Learns the window that was left open for late events.

@@ -8,6 +8,7 @@
 mod any;
 mod category;
 mod growing;
+mod habit;
 mod hours;
 mod interval;
 mod ratio;

@@ -1,88 +1,102 @@
-//! The silence of an entity that is expected to speak: how strange a run of empty windows is, and when the next rung of
-//! that will be reached. Windows of different hours are empty with different probability.
+//! The silence of an entity that is expected to speak: how strange it is after what is known of its habit, and when the
+//! next rung of that will be reached. It is told once: what lasts stays one silence.
 
 use super::growing::{Amount, Growing, Over};
-use super::{Peers, Plan, Raised, expected, memory_name, rung_begin, rung_of};
-use crate::domain::{NormalIf, Timestamp};
-use crate::engine::baseline::{Baseline, Judgement, Tail};
+use super::habit::Habit;
+use super::{Peers, Plan, Raised, rung_begin, step_begin, step_of};
+use crate::domain::{Context, Expected, MemoryName, NormalIf, Timestamp};
+use crate::engine::baseline::{Baseline, Judgement};
 use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
 use std::f64::consts::LN_10;
 
 /// Windows that a silent entity is followed for.
-const SILENT_WINDOWS_MAX: f64 = 100_000.0;
-/// An entity is expected to speak only after so many windows of history.
-const HISTORY_WINDOWS_MIN: f64 = 12.0;
-const WEEK_HOURS: i32 = 168;
-
-/// A run of empty windows in one hour, or in all hours where these are alike.
-struct Run {
-    windows: f64,
-    /// The surprise of each.
-    each: f64,
-}
+const SILENT_WINDOWS_MAX: i32 = 100_000;
+/// Nothing more is said of this silence.
+const SAID: u8 = u8::MAX;
 
 impl<B: Baseline> Growing<B>
 where
     B::Seen: Amount,
 {
+    /// The entity is heard in the open window for the first time.
+    pub(super) fn hear(&mut self, plan: &Plan) {
+        let (slot, hour) = (self.slot, self.hour);
+        match &mut self.aside().habit {
+            Some(habit) => habit.hear(slot, hour, plan),
+            none => *none = Some(Box::new(Habit::new(slot, hour, plan))),
+        }
+    }
+
     /// When the entity's silence will have climbed its first rung, if it is expected to speak at all. Asked after each
     /// event; answers once a window.
-    pub fn silence_due(&mut self, plan: &Plan, peers: &Peers<'_, B::Prior>) -> Option<Timestamp> {
+    pub fn silence_due(&mut self, plan: &Plan, peers: &Peers<'_, B::Prior>, bar: f64) -> Option<Timestamp> {
         if self.listening {
             return None;
         }
         self.listening = true;
-        self.silence_due_again(plan, peers)
+        self.silence_due_again(plan, peers, bar)
     }
 
     /// When the entity's silence will have climbed its next rung.
-    pub fn silence_due_again(&self, plan: &Plan, peers: &Peers<'_, B::Prior>) -> Option<Timestamp> {
-        if self.baseline.windows() < HISTORY_WINDOWS_MIN {
-            return None;
-        }
-        let wanted = rung_begin(u16::from(self.silence_rung) + 1) + plan.windows_log10;
+    pub fn silence_due_again(&self, plan: &Plan, peers: &Peers<'_, B::Prior>, bar: f64) -> Option<Timestamp> {
+        let habit = self.habit().filter(|habit| habit.is_known())?;
+        let wanted = step_begin(self.silence_rung.checked_add(1)?.into(), bar) + plan.windows_log10;
         let raw = peers.calibrations.of_entity(false).raw(wanted);
-        let windows = self.windows_until(raw, plan, peers)?.max(plan.at_least);
-        Some(plan.close(self.slot.saturating_add(windows as i32)))
+        let windows = habit.windows_until(raw, self.slot, SILENT_WINDOWS_MAX, plan)?;
+        Some(plan.close(self.slot.saturating_add(windows.max(plan.at_least as i32))))
     }
 
-    /// The entity has been silent until `now`: says so if that has climbed a rung.
+    /// The entity, last heard at `last`, has been silent until `now`: says so if that has climbed a rung.
     pub fn fall_silent(
         &mut self,
         now: Timestamp,
+        last: Timestamp,
         plan: &Plan,
         peers: &Peers<'_, B::Prior>,
         bar: f64,
     ) -> Option<Raised> {
-        let windows = i64::from(plan.slot(now.minus(plan.lateness))) - i64::from(self.slot) - 1;
-        if windows < 1 {
-            return None;
-        }
+        let to = plan.slot(now.minus(plan.lateness));
+        let habit = self.habit().filter(|habit| habit.is_known())?;
+        let hours = habit.expected_hours(self.slot.saturating_add(1), to, &habit.profile(plan), plan);
         let calibration = peers.calibrations.of_entity(false);
-        let raw = self.surprise_of_silence(windows as f64, self.slot, self.hour, plan, peers);
+        let raw = habit.surprise(hours, plan);
         let told = (calibration.surprise(raw) - plan.windows_log10).clamp(0.0, Judgement::SURPRISE_MAX);
         let surprise = (told * 1e6).round() / 1e6;
-        let rung = rung_of(surprise);
-        if rung <= self.silence_rung.into() {
+        let rung = step_of(surprise, bar).min(u16::from(SAID) - 1) as u8;
+        if rung <= self.silence_rung || surprise < rung_begin(1) {
             return None;
         }
-        self.silence_rung = rung as u8;
-        let reached = self.windows_until(calibration.raw(bar + plan.windows_log10), plan, peers);
-        let usual = reached.map_or(windows as f64, |windows| windows - 1.0);
-        let scale = self.scale(self.hour, plan, peers);
-        let empty = self.baseline.judge(peers.prior, scale, B::Seen::of(0.0), Tail::Lower);
-        Some(Raised {
+        let windows = |hours: f64| hours * 3600.0 / plan.length.as_seconds();
+        let usual = habit.silences(plan);
+        let reached = calibration.raw(bar.max(rung_begin(1)) + plan.windows_log10);
+        let normal = windows(habit.hours_until(reached, plan)).floor();
+        let raised = Raised {
             at: now,
             window_start: plan.begin(self.slot),
             surprise,
-            rung,
-            seen: windows as f64,
-            expected: expected(&self.baseline.expected(peers.prior, scale), 0.0),
-            normal_if: NormalIf::AtMost(usual.max(plan.at_least - 1.0)),
-            memory: memory_name(empty.memory),
-            context: self.context(),
+            rung: rung.into(),
+            seen: windows(hours),
+            expected: Expected {
+                typical: windows(usual.mean_hours),
+                low: 0.0,
+                high: windows(usual.longest_hours),
+                mean: windows(usual.mean_hours),
+                variance: windows(windows(usual.variance_hours)),
+                z: (hours - usual.mean_hours) / usual.variance_hours.sqrt(),
+                history_windows: usual.chances,
+                prior_weight: usual.prior_weight,
+            },
+            normal_if: NormalIf::AtMost(normal.max(plan.at_least - 1.0)),
+            memory: MemoryName::Slow,
+            context: Context {
+                start: last,
+                end: last,
+                ..Context::default()
+            },
             regime_change: false,
-        })
+        };
+        self.silence_rung = if surprise >= bar { SAID } else { rung };
+        Some(raised)
     }
 
     /// The vote of the run of empty windows that followed a window; a run of none is a run too.
@@ -93,12 +107,11 @@ where
         plan: &Plan,
         peers: &Peers<'_, B::Prior>,
     ) -> Option<CalibrationVote> {
-        if self.baseline.windows() < HISTORY_WINDOWS_MIN {
-            return None;
-        }
-        let windows = f64::from(self.slot.saturating_sub(over.slot).saturating_sub(1).max(0));
-        let at_least = self.surprise_of_silence(windows, over.slot, over.hour, plan, peers);
-        let longer = self.surprise_of_silence(windows + 1.0, over.slot, over.hour, plan, peers);
+        let habit = self.habit().filter(|habit| habit.is_known())?;
+        let (from, profile) = (over.slot.saturating_add(1), habit.profile(plan));
+        let surprise = |to: i32| habit.surprise(habit.expected_hours(from, to, &profile, plan), plan);
+        let at_least = surprise(self.slot.max(from));
+        let longer = surprise(self.slot.max(from).saturating_add(1));
         let judgement = Judgement {
             ln_p: -at_least * LN_10,
             ln_p_beyond: -longer * LN_10,
@@ -115,78 +128,7 @@ where
         ))
     }
 
-    /// How strange so many empty windows after a window are.
-    fn surprise_of_silence(&self, windows: f64, slot: i32, hour: u8, plan: &Plan, peers: &Peers<'_, B::Prior>) -> f64 {
-        if !plan.seasonal || peers.season.is_flat() {
-            return windows * self.quiet(hour, plan, peers);
-        }
-        let week = f64::from(WEEK_HOURS * plan.windows_of_epoch);
-        let (weeks, mut left) = ((windows / week).floor(), windows % week);
-        let mut surprise = 0.0;
-        if weeks > 0.0 {
-            let runs = self.runs(slot, hour, plan, peers);
-            surprise = weeks * runs.map(|run| run.windows * run.each).sum::<f64>();
-        }
-        for run in self.runs(slot, hour, plan, peers) {
-            if left <= 0.0 {
-                break;
-            }
-            surprise += run.windows.min(left) * run.each;
-            left -= run.windows;
-        }
-        surprise
-    }
-
-    /// After how many empty windows their surprise is `wanted`; nothing when that is beyond all patience.
-    fn windows_until(&self, wanted: f64, plan: &Plan, peers: &Peers<'_, B::Prior>) -> Option<f64> {
-        if !plan.seasonal || peers.season.is_flat() {
-            let windows = (wanted / self.quiet(self.hour, plan, peers)).ceil();
-            return (windows <= SILENT_WINDOWS_MAX).then_some(windows.max(1.0));
-        }
-        let (mut windows, mut surprise) = (0.0, 0.0);
-        for lap in 0..2 {
-            for run in self.runs(self.slot, self.hour, plan, peers) {
-                if surprise + run.windows * run.each >= wanted && run.each > 0.0 {
-                    return Some((windows + ((wanted - surprise) / run.each).ceil()).max(1.0));
-                }
-                windows += run.windows;
-                surprise += run.windows * run.each;
-            }
-            if lap == 0 {
-                // Whole weeks are skipped, so that the second lap ends in the last one.
-                let more = ((wanted - surprise) / surprise).floor();
-                windows += more * windows;
-                surprise += more * surprise;
-                if windows.is_nan() || windows > SILENT_WINDOWS_MAX {
-                    return None;
-                }
-            }
-        }
-        None
-    }
-
-    /// The empty windows of the week after a window, hour by hour.
-    fn runs(&self, slot: i32, hour: u8, plan: &Plan, peers: &Peers<'_, B::Prior>) -> impl Iterator<Item = Run> {
-        let first = slot.saturating_add(1);
-        let begin = plan.epoch_of_slot(first);
-        (0..=WEEK_HOURS).map(move |ahead| {
-            let epoch = begin.saturating_add(ahead);
-            let from = plan.first_slot(epoch).max(first);
-            let to = if ahead < WEEK_HOURS {
-                plan.first_slot(epoch.saturating_add(1))
-            } else {
-                // What the first hour lacked to a whole week.
-                from.saturating_add(first.saturating_sub(plan.first_slot(begin)))
-            };
-            Run {
-                windows: f64::from(to.saturating_sub(from)),
-                each: self.quiet(plan.hour_of(from, slot, hour), plan, peers),
-            }
-        })
-    }
-
-    /// The surprise of one empty window at an hour.
-    fn quiet(&self, hour: u8, plan: &Plan, peers: &Peers<'_, B::Prior>) -> f64 {
-        -self.baseline.ln_quiet(peers.prior, self.scale(hour, plan, peers)) / LN_10
+    fn habit(&self) -> Option<&Habit> {
+        self.aside.as_ref()?.habit.as_deref()
     }
 }
