@@ -258,6 +258,7 @@ fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
     Ok(Replay {
         catalog,
         networks: config.networks,
+        assets: config.assets,
         site_zone: config.timezone,
         bounds: EngineBounds {
             entities_per_key_group_max: config.bounds.entities_per_key_group_max.min(u32::MAX as usize) as u32,

@@ -3,7 +3,7 @@
 
 mod program;
 
-use program::{Folder, failed_login, fixture, run, stakeout};
+use program::{Folder, failed_login, fixture, guessing, run, stakeout};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -80,6 +80,60 @@ fn leaves<'a>(name: &str, value: &'a Value, found: &mut Vec<(String, &'a Value, 
 
 fn is_time(text: &str) -> bool {
     text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// The last document about the guesser, with this configuration.
+fn guesser(folder: &Folder, configuration: &str) -> Value {
+    let log = folder.file("auth.log", guessing());
+    let configuration = folder.file("stakeout.yml", configuration);
+    let mut command = stakeout(["replay", "--quiet", "--no-budget", "--format", "ecs", "--config"]);
+    command.arg(configuration).arg(log);
+    let ran = run(command);
+    ran.check(0, &[]);
+    let documents = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a document"));
+    let about = |document: &Value| document["rule"]["id"] == "source_login_failures";
+    documents.filter(about).last().expect("an alert about the guesser")
+}
+
+#[test]
+fn a_named_thing_stands_in_its_alerts_and_scales_their_risk() {
+    let folder = Folder::new("documents-named");
+    let plain = guesser(&folder, "budget: { alerts_per_day: 20 }\n");
+    let risk = |document: &Value| document["event"]["risk_score"].as_f64().expect("a risk");
+    assert!(plain["stakeout"]["assets"].is_null() && plain["network"]["name"].is_null());
+    for (criticality, factor) in [("low", 0.5), ("normal", 1.0), ("critical", 1.5)] {
+        let named = guesser(
+            &folder,
+            &format!(
+                "networks:\n  named: {{ partners: 203.0.113.0/24 }}\n\
+                 assets:\n  - {{ name: scanner, address: 203.0.113.7, criticality: {criticality} }}\n"
+            ),
+        );
+        let wanted = (risk(&plain) * factor).min(100.0);
+        assert!(
+            (risk(&named) - wanted).abs() < 0.2,
+            "{criticality}: {} of {}",
+            risk(&named),
+            risk(&plain)
+        );
+        assert_eq!(named["stakeout"]["peak"]["risk"], named["event"]["risk_score"]);
+        assert_eq!(named["network"]["name"], "partners");
+        assert_eq!(
+            named["stakeout"]["assets"],
+            serde_json::json!([
+                { "field": "source.ip", "value": "203.0.113.7", "name": "scanner", "criticality": criticality }
+            ])
+        );
+        for fixed in ["p", "surprise", "seen"] {
+            assert_eq!(
+                named["stakeout"][fixed], plain["stakeout"][fixed],
+                "a name changes no judgement"
+            );
+        }
+    }
 }
 
 #[test]

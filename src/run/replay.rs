@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::shutdown::{DRAIN, Shutdown};
 use super::state::StateFile;
 use super::summary::{InputSummary, Summary};
-use crate::domain::{Alert, Networks};
+use crate::domain::{Alert, Assets, Networks};
 use crate::edge::sink::Letterhead;
 use crate::edge::source::Stop;
 use crate::engine::catalog::Catalog;
@@ -30,6 +30,8 @@ pub struct Replay {
     pub catalog: Catalog,
     /// Which addresses are our own.
     pub networks: Networks,
+    /// What things are called, and how much they matter.
+    pub assets: Assets,
     /// The site's time zone, for hours of the week.
     pub site_zone: jiff::tz::TimeZone,
     /// The bounds of the engine.
@@ -87,6 +89,8 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     let head = Letterhead {
         definitions: &definitions,
         program: env!("CARGO_PKG_VERSION"),
+        networks: &request.networks,
+        assets: &request.assets,
     };
     let mut engine = Engine::new(program, request.budget, request.threads, request.site_zone.clone());
     if let Some(state) = &state {

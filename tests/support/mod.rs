@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use serde_json::Value;
-use stakeout::domain::{Alert, Duration, Entity, Field, Networks, Timestamp};
+use stakeout::domain::{Alert, Assets, Duration, Entity, Field, Networks, Timestamp};
 use stakeout::engine::catalog::{Catalog, embedded};
 use stakeout::engine::order::Stamped;
 use stakeout::engine::pipeline::Engine;
@@ -119,6 +119,7 @@ pub(crate) fn replay(inputs: Vec<PathBuf>, threads: usize) -> Replay {
         inputs,
         catalog: embedded::catalog().expect("the detectors that are built in have no mistakes"),
         networks: Networks::default(),
+        assets: Assets::default(),
         site_zone: jiff::tz::TimeZone::UTC,
         bounds: EngineBounds::default(),
         flows_max: 100_000,

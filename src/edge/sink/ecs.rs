@@ -2,7 +2,7 @@
 
 use super::Letterhead;
 use super::sentence::{normal_if, sentence};
-use crate::domain::{Alert, Definition, Entity, EntityValue, Field, Finding, Level, risk};
+use crate::domain::{Alert, Definition, Entity, EntityValue, Field, Finding, Level};
 use serde_json::{Map, Value, json};
 
 /// The ECS version whose names are used.
@@ -17,7 +17,7 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
     document.insert("@timestamp".into(), json!(alert.at.to_string()));
     document.insert("ecs".into(), json!({ "version": ECS_VERSION }));
     document.insert("message".into(), json!(sentence(alert, head)));
-    document.insert("event".into(), event(alert, definition));
+    document.insert("event".into(), event(alert, definition, head));
     document.insert(
         "rule".into(),
         json!({
@@ -38,12 +38,15 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
     for (name, value) in &entity {
         place(&mut document, name, value.clone());
     }
+    if let Some(name) = head.network(alert) {
+        place(&mut document, "network.name", json!(name));
+    }
     document.insert("related".into(), related(alert, definition));
     document.insert("stakeout".into(), stakeout(alert, definition, head, entity));
     Value::Object(document)
 }
 
-fn event(alert: &Alert, definition: &Definition) -> Value {
+fn event(alert: &Alert, definition: &Definition, head: &Letterhead<'_>) -> Value {
     let category =
         if definition.id.contains("login") || definition.tags.iter().any(|tag| tag == "attack.credential-access") {
             "authentication"
@@ -57,7 +60,7 @@ fn event(alert: &Alert, definition: &Definition) -> Value {
     json!({
         "kind": "alert", "id": alert.id, "category": [category], "type": ["info"], "module": "stakeout",
         "start": alert.start.to_string(), "end": alert.end.to_string(),
-        "risk_score": rounded(risk(alert.peak.surprise), 1), "severity": severity(definition.level),
+        "risk_score": rounded(head.risk(alert), 1), "severity": severity(definition.level),
         "dataset": alert.first.context.dataset,
     })
 }
@@ -181,7 +184,7 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
         "p": first.p, "surprise": first.surprise, "count": alert.count,
         "peak": {
             "p": alert.peak.p, "surprise": alert.peak.surprise, "seen": alert.peak.seen,
-            "risk": rounded(risk(alert.peak.surprise), 1),
+            "risk": rounded(head.risk(alert), 1),
             "window": definition.windows.get(usize::from(alert.peak.window)).map(ToString::to_string),
         },
         "seen": first.seen,
@@ -202,6 +205,16 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
         }
         if let Some(into) = &alert.merged_into {
             body.insert("merged_into".into(), json!(into));
+        }
+        let assets = head.assets(alert);
+        if !assets.is_empty() {
+            let assets = assets.iter().map(|named| {
+                json!({
+                    "field": named.field.name(), "value": plain(&named.value), "name": named.asset.name,
+                    "criticality": named.asset.criticality.word(),
+                })
+            });
+            body.insert("assets".into(), assets.collect());
         }
         if first.shared || alert.peak.shared {
             body.insert("shared_baseline".into(), json!(true));

@@ -29,7 +29,7 @@ pub use text::{printable, table};
 pub use told::Told;
 pub use webhook::WebhookSink;
 
-use crate::domain::Definition;
+use crate::domain::{Alert, Asset, Assets, Definition, EntityValue, Field, Networks, Value, risk};
 use std::time::Duration;
 
 /// A place that alerts are delivered to. Works on a thread of its own and may block.
@@ -101,4 +101,67 @@ pub struct Letterhead<'a> {
     pub definitions: &'a [Definition],
     /// The program's version.
     pub program: &'a str,
+    /// What networks are called.
+    pub networks: &'a Networks,
+    /// What things are called, and how much they matter.
+    pub assets: &'a Assets,
+}
+
+/// A thing that an alert is about and that has a name.
+pub(crate) struct NamedAsset<'a> {
+    pub(crate) field: Field,
+    pub(crate) value: EntityValue,
+    pub(crate) asset: &'a Asset,
+}
+
+impl Letterhead<'_> {
+    /// The risk of an alert, 0 to 100: that of its surprise, times what the most critical thing that it is about makes of
+    /// it. A thing that nobody has named is as critical as any other.
+    pub fn risk(&self, alert: &Alert) -> f64 {
+        let named = self.assets(alert);
+        let most = named.iter().map(|named| named.asset.criticality).max();
+        (risk(alert.peak.surprise) * most.unwrap_or_default().factor()).min(100.0)
+    }
+
+    /// The named things among the fields of an alert's entity, or of its actors, and its target.
+    pub(crate) fn assets(&self, alert: &Alert) -> Vec<NamedAsset<'_>> {
+        let mut named: Vec<NamedAsset<'_>> = Vec::new();
+        for (field, value) in self.about(alert) {
+            let found = match &value {
+                EntityValue::Ip(address) => self.assets.find(field, Value::Ip(*address)),
+                EntityValue::Text(text) => self.assets.find(field, Value::Str(text)),
+                EntityValue::Number(_) => None,
+            };
+            if let Some(asset) = found
+                && !named.iter().any(|held| held.field == field && held.value == value)
+            {
+                named.push(NamedAsset { field, value, asset });
+            }
+        }
+        named
+    }
+
+    /// The name of the first named network among the addresses that an alert is about.
+    pub(crate) fn network(&self, alert: &Alert) -> Option<&str> {
+        self.about(alert).into_iter().find_map(|(_, value)| match value {
+            EntityValue::Ip(address) => self.networks.name(address),
+            _ => None,
+        })
+    }
+
+    /// The fields that an alert is about, the entity's first.
+    fn about(&self, alert: &Alert) -> Vec<(Field, EntityValue)> {
+        let definition = self.definitions.get(usize::from(alert.first.detector));
+        let fields = definition.map_or(&[][..], |definition| &definition.entity);
+        let entities = std::iter::once(&alert.first.entity).chain(alert.actors.iter().map(|actor| &actor.entity));
+        let mut about: Vec<(Field, EntityValue)> = entities
+            .flat_map(|entity| fields.iter().copied().zip(entity.values()))
+            .collect();
+        if let Some((number, target)) = &alert.peak.target
+            && let Some(field) = Field::ALL.get(usize::from(*number))
+        {
+            about.extend(target.values().into_iter().map(|value| (*field, value)));
+        }
+        about
+    }
 }

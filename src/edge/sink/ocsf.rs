@@ -3,7 +3,7 @@
 use super::Letterhead;
 use super::ecs::{related, rounded};
 use super::sentence::{entity_text, normal_if, sentence};
-use crate::domain::{Alert, Definition, Level, risk};
+use crate::domain::{Alert, Definition, Level};
 use serde_json::{Value, json};
 
 /// The OCSF version whose names are used.
@@ -52,7 +52,7 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
         "severity_id": severity_id, "severity": severity, "is_alert": alert.merged_into.is_none(),
         "status_id": status_id, "status": status,
         "message": sentence(alert, head), "count": alert.count,
-        "risk_score": rounded(risk(alert.peak.surprise), 0) as i64,
+        "risk_score": rounded(head.risk(alert), 0) as i64,
         "metadata": {
             "version": OCSF_VERSION, "uid": format!("{}:{}", alert.id, alert.count),
             "product": { "name": "Stakeout", "vendor_name": "Stakeout", "version": head.program },

@@ -2,7 +2,7 @@
 
 use super::Letterhead;
 use super::sentence::sentence;
-use crate::domain::{Alert, risk};
+use crate::domain::Alert;
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -79,7 +79,7 @@ impl Row {
         let time = alert.first.at.to_string();
         Row {
             time: time.get(..19).unwrap_or(&time).replace('T', " "),
-            risk: risk(alert.peak.surprise),
+            risk: head.risk(alert),
             id: alert.id.chars().take(ID_DIGITS).collect(),
             detector: definition.map_or_else(String::new, |definition| definition.id.clone()),
             sentence: printable(&sentence(alert, head)).replace('\n', " "),

@@ -8,7 +8,7 @@
 use super::api::Questions;
 use super::status::Status;
 use crate::config::StoreSettings;
-use crate::domain::{Alert, Duration, Timestamp};
+use crate::domain::{Alert, Assets, Duration, Timestamp};
 use crate::edge::collector::{Content, Deliveries, Delivery, Origin, Receipt, Waited, now};
 use crate::edge::sink::{Letterhead, Told};
 use crate::edge::store::{Commit, Store, StoreFailure};
@@ -53,6 +53,8 @@ pub(super) enum TakeUpFailure {
 pub(super) struct Core {
     store: Arc<Store>,
     feed: Feed,
+    /// What things are called in alerts, and how much they matter.
+    assets: Assets,
     settings: StoreSettings,
     status: Arc<Status>,
     /// Records, alerts and positions that are not durable yet.
@@ -79,6 +81,7 @@ impl Core {
     pub(super) fn take_up(
         store: Arc<Store>,
         mut feed: Feed,
+        assets: Assets,
         settings: StoreSettings,
         status: Arc<Status>,
     ) -> anyhow::Result<Core> {
@@ -97,6 +100,7 @@ impl Core {
         let mut core = Core {
             store: store.clone(),
             feed,
+            assets,
             settings,
             status,
             gathered: Commit::default(),
@@ -241,9 +245,12 @@ impl Core {
 
     /// Alerts are numbered in their order. Those that the outbox holds already were told before the process ended.
     fn tell(&mut self) {
+        let program = self.feed.engine().program();
         let head = Letterhead {
-            definitions: &self.feed.engine().program().definitions,
+            definitions: &program.definitions,
             program: env!("CARGO_PKG_VERSION"),
+            networks: &program.networks,
+            assets: &self.assets,
         };
         for alert in self.alerts.drain(..) {
             if self.next_told >= self.durable_told {

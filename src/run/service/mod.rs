@@ -53,9 +53,10 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     let flows_max = site.config.bounds.flows_max;
+    let assets = site.config.assets.clone();
     let feed = feed(site, threads)?;
     let definitions = feed.engine().program().definitions.clone();
-    let core = Core::take_up(store.clone(), feed, service.store, status.clone())
+    let core = Core::take_up(store.clone(), feed, assets, service.store, status.clone())
         .with_context(|| format!("taking up the state in {}", service.data_dir.display()))?;
     let names: Vec<&str> = service.sinks.iter().map(|sink| sink.name.as_str()).collect();
     store.keep_cursors(&names)?;
