@@ -144,6 +144,17 @@ fn ecs_documents_have_the_schemas_names_and_kinds() {
     let mut wrong = BTreeSet::new();
     let mut seen = BTreeSet::new();
     for document in all_documents("ecs") {
+        for technique in document["threat"]["technique"].as_array().into_iter().flatten() {
+            let id = technique["id"].as_str().expect("an id");
+            assert!(!id.contains('.'), "{id} is a sub-technique");
+            for part in technique["subtechnique"].as_array().into_iter().flatten() {
+                let part = part["id"].as_str().expect("an id");
+                assert!(
+                    part.strip_prefix(id).is_some_and(|rest| rest.starts_with('.')),
+                    "{part} of {id}"
+                );
+            }
+        }
         let mut found = Vec::new();
         leaves("", &document, &mut found, false);
         for (name, value, in_array) in found {

@@ -77,7 +77,26 @@ fn severity(level: Level) -> u64 {
 }
 
 fn threat(definition: &Definition) -> Value {
-    let techniques: Vec<_> = definition.techniques().map(|id| json!({ "id": id })).collect();
+    // `T1110.003` is a sub-technique of `T1110`, which is named once.
+    let mut ids: Vec<(String, Vec<Value>)> = Vec::new();
+    for id in definition.techniques() {
+        let (whole, part) = match id.split_once('.') {
+            Some((whole, _)) => (whole, Some(json!({ "id": id }))),
+            None => (id.as_str(), None),
+        };
+        match ids.iter_mut().find(|(held, _)| held == whole) {
+            Some((_, parts)) => parts.extend(part),
+            None => ids.push((whole.to_owned(), part.into_iter().collect())),
+        }
+    }
+    let technique = |(id, parts): (String, Vec<Value>)| {
+        if parts.is_empty() {
+            json!({ "id": id })
+        } else {
+            json!({ "id": id, "subtechnique": parts })
+        }
+    };
+    let techniques: Vec<_> = ids.into_iter().map(technique).collect();
     let tactics: Vec<_> = definition.tactics().map(|name| json!({ "name": name })).collect();
     json!({ "framework": "MITRE ATT&CK", "technique": techniques, "tactic": tactics })
 }

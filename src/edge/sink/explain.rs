@@ -201,7 +201,15 @@ fn attack(read: Read<'_>) -> String {
             .filter_map(|held| held.get(key).map(plain))
             .collect()
     };
-    let techniques = name("/threat/technique", "id");
+    // A sub-technique says more than the technique that it is one of.
+    let mut techniques = Vec::new();
+    for held in read.list("/threat/technique") {
+        let parts = held.get("subtechnique").and_then(Value::as_array);
+        match parts.filter(|parts| !parts.is_empty()) {
+            Some(parts) => techniques.extend(parts.iter().filter_map(|part| part.get("id").map(plain))),
+            None => techniques.extend(held.get("id").map(plain)),
+        }
+    }
     if techniques.is_empty() {
         return String::new();
     }
@@ -289,7 +297,7 @@ mod tests {
             "@timestamp": "2026-03-02T09:12:41.000Z", "message": "10.0.0.7 failed 37 logins in 5 min",
             "event": {"id": "3f2a", "start": "a", "end": "b", "risk_score": 92.7, "severity": 73},
             "rule": {"id": "source_login_failures", "name": "Login failures", "description": "Somebody\nguesses."},
-            "threat": {"technique": [{"id": "T1110"}], "tactic": [{"name": "credential-access"}]},
+            "threat": {"technique": [{"id": "T1110", "subtechnique": [{"id": "T1110.003"}]}], "tactic": [{"name": "credential-access"}]},
             "related": {"ip": ["10.0.0.7"], "user": (0..14).map(|number| format!("user{number}")).collect::<Vec<_>>()},
             "stakeout": {"entity": {"source.ip": "10.0.0.7"}, "window": "5m", "p": 4.5e-12, "surprise": 11.35, "count": 2,
                 "peak": {"p": 0.0, "surprise": 400.5, "seen": 90, "risk": 92.7, "window": "1h"}, "seen": 37,
@@ -312,7 +320,7 @@ mod tests {
             "6d of its own history; 2 % of the expectation rests on others like it; unlike all of its past\n",
             "same cause  3\n",
             "accounts user0, user1, user2, user3, user4, user5, user6, user7, user8, user9 and 4 more",
-            "MITRE ATT&CK T1110 (credential-access)",
+            "MITRE ATT&CK T1110.003 (credential-access)",
             "as form 2 of alert 3f2a; closed into alert 77aa",
             "0 % of records were lost, 25 % of its events came late",
             "number 14 of input 0",
