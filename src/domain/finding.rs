@@ -109,6 +109,8 @@ pub struct Context {
     pub events: u64,
     /// How many of them came after their own window had closed.
     pub late: u64,
+    /// The greatest share of packets that their sensors lost around them, 0 to 1 (see [`super::CaptureLoss`]).
+    pub loss: f64,
     /// The earliest of their beginnings.
     pub start: Timestamp,
     /// The latest of their times.

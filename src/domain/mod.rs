@@ -9,6 +9,7 @@ mod entity;
 mod event;
 mod field;
 mod finding;
+mod loss;
 mod network;
 mod time;
 
@@ -23,6 +24,7 @@ pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_
 pub use event::{Event, Value};
 pub use field::{Field, FieldKind};
 pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
+pub use loss::CaptureLoss;
 pub use network::{AutonomousSystem, Direction, Neighbourhood, Networks, Prefix, PrefixMap, SystemLookup};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod decoder;
 pub mod feed;
 pub mod known;
+mod loss;
 pub mod measure;
 pub mod order;
 pub mod partition;

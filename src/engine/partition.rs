@@ -51,6 +51,8 @@ pub struct Batch {
     pub events: Vec<Stamped>,
     /// The hour of the week of each event, in the site's time zone.
     pub hours: Vec<u8>,
+    /// The share of packets that was lost around each event, 0 to 1.
+    pub losses: Vec<f64>,
     /// The canonical bytes of entities.
     pub bytes: Vec<u8>,
     /// For each partition, the visits of its entities, in the order of the events.
@@ -138,6 +140,7 @@ impl Partition {
                 visit,
                 bytes,
                 batch.hours[visit.event as usize],
+                batch.losses[visit.event as usize],
                 program,
                 version,
                 findings,
@@ -181,6 +184,7 @@ impl Partition {
         visit: &Visit,
         bytes: &[u8],
         hour_of_week: u8,
+        loss: f64,
         program: &Program,
         version: &Version,
         findings: &mut Vec<Finding>,
@@ -220,6 +224,7 @@ impl Partition {
                     hit: visit.hits & (1 << detector_number) != 0,
                     entity: visit.hash.0,
                     hour_of_week,
+                    loss,
                     bar: version.bars[detector_number],
                     version: version.number as u32,
                 };

@@ -1,6 +1,7 @@
 //! The engine as a whole: stamped events in, alerts out. It routes events to the partitions of their entities, closes
 //! epochs, and hands the findings of all partitions to triage in their one order.
 
+use super::loss::Losses;
 use super::order::Stamped;
 use super::partition::{self, Batch, Partition, Visit};
 use super::population::{Population, Uniformity, Version, epoch_of};
@@ -8,7 +9,9 @@ use super::program::Program;
 use super::selection::Selection;
 use super::snapshot::{self, Saved, SnapshotProblem};
 use super::triage::{Budget, Counters, Desk, Triage};
-use crate::domain::{Alert, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity};
+use crate::domain::{
+    Alert, CaptureLoss, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity,
+};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -40,6 +43,8 @@ pub struct Engine {
     /// Findings handed to triage since this process began, by detector.
     findings_of: Vec<u64>,
     leases: HashMap<IpAddr, u64>,
+    /// What sensors report of what they lose.
+    losses: Losses,
     scratch: Vec<u8>,
     selection: Selection,
     zone: WeekClock,
@@ -101,6 +106,7 @@ impl Engine {
             events: 0,
             findings_of: vec![0; program.definitions.len()],
             leases: HashMap::new(),
+            losses: Losses::default(),
             scratch: Vec::new(),
             selection: Selection::default(),
             zone: WeekClock::new(zone),
@@ -176,6 +182,9 @@ impl Engine {
         self.events += 1;
         self.epoch_events += 1;
         self.enrich(&mut stamped.event);
+        if let Some(report) = CaptureLoss::of(&stamped.event) {
+            self.losses.take(report);
+        }
         self.route(stamped);
         if self.batch.events.len() >= self.batch_events_max {
             self.run_batch(alerts);
@@ -234,6 +243,7 @@ impl Engine {
             last_event: self.last_event,
             epoch_events: self.epoch_events,
             leases,
+            losses: self.losses.clone(),
             findings: self.findings.clone(),
             entities: partition::save(&self.partitions, self.population.blank()),
             population: self.population.save(),
@@ -272,6 +282,7 @@ impl Engine {
         self.last_event = saved.last_event;
         self.epoch_events = saved.epoch_events;
         self.leases = saved.leases.into_iter().collect();
+        self.losses = saved.losses;
         self.findings = saved.findings;
         Ok(())
     }
@@ -390,6 +401,7 @@ impl Engine {
         self.scratch = bytes;
         if wanted {
             self.batch.hours.push(self.zone.hour_of_week(event.time()));
+            self.batch.losses.push(self.losses.share(event, stamped.engine_time));
             self.batch.events.push(stamped);
         }
     }
@@ -439,6 +451,7 @@ impl Engine {
         self.batch = batch;
         self.batch.events.clear();
         self.batch.hours.clear();
+        self.batch.losses.clear();
         self.batch.bytes.clear();
         self.batch.moved.clear();
         self.batch.visits.iter_mut().for_each(Vec::clear);

@@ -5,6 +5,7 @@
 //! is not known is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can
 //! take them up.
 
+use super::loss::Losses;
 use super::partition::SavedEntities;
 use super::population::SavedPopulation;
 use super::triage::Triage;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 6;
+pub const FORMAT: u16 = 7;
 
 /// Everything that the engine has learned and has open.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +25,7 @@ pub(super) struct Saved<'a> {
     pub(super) last_event: Option<Timestamp>,
     pub(super) epoch_events: u64,
     pub(super) leases: Vec<(IpAddr, u64)>,
+    pub(super) losses: Losses,
     pub(super) findings: Vec<Finding>,
     pub(super) entities: SavedEntities<'a>,
     pub(super) population: SavedPopulation,

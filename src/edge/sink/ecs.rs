@@ -209,7 +209,7 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
         "seen": first.seen,
         "expected": expected(first, definition),
         "normal_if": normal_if(first.normal_if), "memory": first.memory.word(),
-        "quality": { "loss": 0.0, "late": rounded(first.context.late as f64 / events, 4) },
+        "quality": { "loss": rounded(first.context.loss, 4), "late": rounded(first.context.late as f64 / events, 4) },
         "versions": {
             "program": head.program, "detector": definition.version, "population": first.population, "model": null,
         },

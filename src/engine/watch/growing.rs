@@ -2,6 +2,7 @@
 //! and, on the ladder of surprise, while it is still open.
 
 use super::habit::Habit;
+use super::silence::Over;
 use super::{
     Ballot, Kept, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, Total, expected, memory_name, rung_begin,
     step_begin, step_of,
@@ -9,6 +10,7 @@ use super::{
 use crate::domain::{Context, Duration, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Judgement, Learned, Scale, SeasonVote, surprise_of};
 use crate::engine::calibration::{Calibration, CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::loss::{made_good, packed};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_10;
 
@@ -50,6 +52,7 @@ const STRETCH_WINDOWS_MAX: i64 = 6;
 struct Closing {
     slot: i32,
     hour: u8,
+    loss: u8,
     total: Total,
 }
 
@@ -80,6 +83,8 @@ pub(super) struct Aside<B> {
     notes: Notes,
     /// When the entity is usually heard, for detectors that look for silence.
     pub(super) habit: Option<Box<Habit>>,
+    /// The greatest share of packets that was lost around the open window's events, as [`packed`].
+    loss: u8,
 }
 
 impl<B> Default for Aside<B> {
@@ -89,6 +94,7 @@ impl<B> Default for Aside<B> {
             before: None,
             notes: Notes::default(),
             habit: None,
+            loss: 0,
         }
     }
 }
@@ -199,6 +205,10 @@ where
             }
         }
         self.total.add(sight);
+        if sight.loss > 0.0 {
+            let aside = self.aside();
+            aside.loss = aside.loss.max(packed(sight.loss));
+        }
         let total = self.total.value();
         if total * 2.0 < plan.at_least {
             return;
@@ -403,6 +413,7 @@ where
         let over = Over {
             slot: self.slot,
             hour: self.hour,
+            loss: self.aside.as_ref().map_or(0, |aside| aside.loss),
             total: self.total.value(),
         };
         self.slot = slot;
@@ -416,12 +427,14 @@ where
             self.aside().closing = Some(Closing {
                 slot: over.slot,
                 hour: over.hour,
+                loss: over.loss,
                 total,
             });
         }
         if let Some(aside) = &mut self.aside {
             aside.before.take_if(|before| before.is_over(slot, plan));
             aside.notes.clear();
+            aside.loss = 0;
         }
         self.put_away();
         self.rung = 0;
@@ -433,7 +446,11 @@ where
     /// Frees what is not needed.
     fn put_away(&mut self) {
         self.aside.take_if(|aside| {
-            aside.before.is_none() && aside.closing.is_none() && aside.notes.is_empty() && aside.habit.is_none()
+            aside.before.is_none()
+                && aside.closing.is_none()
+                && aside.notes.is_empty()
+                && aside.habit.is_none()
+                && aside.loss == 0
         });
     }
 
@@ -450,6 +467,7 @@ where
             let over = Over {
                 slot: closing.slot,
                 hour: closing.hour,
+                loss: closing.loss,
                 total: closing.total.value(),
             };
             self.learn(&over, moment, plan, peers, ballot, outcome);
@@ -467,7 +485,8 @@ where
         ballot: &mut Ballot<'_>,
         outcome: &mut Outcome,
     ) {
-        let seen = B::Seen::of(over.total);
+        // What was lost is learned as if it had been seen, so that a whole capture is no news after it.
+        let seen = B::Seen::of(made_good(over.total, over.loss));
         outcome.judgements += 1;
         self.vote(over, moment, plan, peers, ballot);
         let epoch = (moment.now.seconds() / 3600) as i32;
@@ -588,13 +607,6 @@ where
         self.roll(open, moment, plan, peers, ballot, outcome);
         true
     }
-}
-
-/// A window that is over, as it is learned.
-pub(super) struct Over {
-    pub(super) slot: i32,
-    pub(super) hour: u8,
-    pub(super) total: f64,
 }
 
 /// How the totals of one window are judged: what is believed, and what a raw surprise is worth.

@@ -259,6 +259,8 @@ pub struct Sight<'a> {
     pub entity: u64,
     /// The hour of the week, 0 to 167, Monday's first hour first, in the site's time zone.
     pub hour_of_week: u8,
+    /// The share of packets that was lost around the event, 0 to 1.
+    pub loss: f64,
     /// The surprise from which this detector's alerts are told.
     pub bar: f64,
     /// The version of the population that judges, so that what is remembered of a judgement is not used after a change.
@@ -368,6 +370,7 @@ impl Notes {
         });
         context.events += 1;
         context.late += u64::from(late);
+        context.loss = context.loss.max(sight.loss);
         context.start = context.start.min(start);
         context.end = context.end.max(event.time());
         if context.evidence.len() < Context::EVIDENCE_MAX {

@@ -1,7 +1,7 @@
 //! The silence of an entity that is expected to speak: how strange it is after what is known of its habit, and when the
 //! next rung of that will be reached. It is told once: what lasts stays one silence.
 
-use super::growing::{Amount, Growing, Over};
+use super::growing::{Amount, Growing};
 use super::habit::Habit;
 use super::{Peers, Plan, Raised, rung_begin, step_begin, step_of};
 use crate::domain::{Context, Expected, MemoryName, NormalIf, Timestamp};
@@ -11,6 +11,15 @@ use std::f64::consts::LN_10;
 
 /// Windows that a silent entity is followed for.
 const SILENT_WINDOWS_MAX: i32 = 100_000;
+/// A window that is over, as it is learned.
+pub(super) struct Over {
+    pub(super) slot: i32,
+    pub(super) hour: u8,
+    /// The share of packets that was lost around its events.
+    pub(super) loss: u8,
+    pub(super) total: f64,
+}
+
 /// Nothing more is said of this silence.
 const SAID: u8 = u8::MAX;
 

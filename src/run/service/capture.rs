@@ -3,7 +3,7 @@
 
 use super::status::Status;
 use crate::config::InterfaceInput;
-use crate::domain::{Event, Field, Timestamp};
+use crate::domain::{CaptureLoss, Event, Timestamp};
 use crate::edge::collector::{
     Content, Delivery, Gone, Interface, InterfaceFailure, InterfaceSettings, Origin, Queue, now,
 };
@@ -325,11 +325,15 @@ impl Decoding {
     /// Capture loss is an event of the time in which it was noticed.
     fn lost(&mut self, share: f64) {
         let reached = self.decoder.reached();
-        let mut event = Event::new(if reached > Timestamp::MIN { reached } else { now() });
-        event.add_str(Field::EventDataset, "stakeout.capture_loss");
-        event.add_str(Field::ObserverIngressInterfaceName, &self.interface);
-        event.add_f64(Field::StakeoutLoss, share);
-        self.events.push((reached, event));
+        let end = if reached > Timestamp::MIN { reached } else { now() };
+        let report = CaptureLoss {
+            sensor: String::new(),
+            interface: self.interface.to_string(),
+            share,
+            begin: end,
+            end,
+        };
+        self.events.push((reached, report.event()));
     }
 
     /// Nothing comes: what waits for a time-out follows the clock.

@@ -312,13 +312,21 @@ pub(super) const CAPTURE_LOSS: &[Column] = &[
     column!("percent_lost", Sets::Kept),
 ];
 
-/// The share of packets that the capture lost, 0 to 1.
+/// The share of packets that the capture lost, 0 to 1, in the span that ends with the line (see
+/// [`crate::domain::CaptureLoss`]).
 pub(super) fn complete_capture_loss(event: &mut Event, record: &Record<'_>) {
     const LOST: usize = place(CAPTURE_LOSS, "percent_lost");
     if let Some(percent) = record.text(LOST).and_then(|text| text.parse::<f64>().ok())
         && (0.0..=100.0).contains(&percent)
     {
         event.add_f64(Field::StakeoutLoss, percent / 100.0);
+    }
+    const SPAN: usize = place(CAPTURE_LOSS, "ts_delta");
+    if let Some(seconds) = record.text(SPAN).and_then(|text| text.parse::<f64>().ok())
+        && (0.0..=86_400.0).contains(&seconds)
+    {
+        let span = crate::domain::Duration::from_nanos((seconds * 1e9) as i64);
+        event.set_start(event.time().minus(span));
     }
 }
 
@@ -414,8 +422,8 @@ mod tests {
         ),
         (
             "capture_loss",
-            r#""peer":"w1","percent_lost":12.5"#,
-            "event.kind=metric stakeout.loss=0.125",
+            r#""ts_delta":900.0,"peer":"w1","percent_lost":12.5"#,
+            "event.kind=metric stakeout.loss=0.125 observer.name=w1",
         ),
     ];
 
