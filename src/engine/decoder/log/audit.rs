@@ -6,7 +6,7 @@
 //! Reads what auditd writes (raw or enriched, with or without `node=`), what audispd sends to syslog, and the kernel's
 //! own lines where no auditd runs. Not read: the prose of `ausearch -i`.
 
-use super::audit_event::{Parents, build};
+use super::audit_event::{Memory, build};
 use super::text::{leading_number, split_once, word};
 use super::{LineContext, LineDecoder};
 use crate::domain::{Duration, Timestamp};
@@ -156,7 +156,7 @@ pub(super) struct Audit {
     /// Emptied events, for their buffers.
     spare: Vec<Open>,
     latest: Option<Timestamp>,
-    parents: Parents,
+    memory: Memory,
 }
 
 impl Audit {
@@ -219,7 +219,7 @@ impl Audit {
         let Some(open) = self.open.pop_front() else {
             return;
         };
-        if let Some(event) = build(&open, &mut self.parents) {
+        if let Some(event) = build(&open, &mut self.memory) {
             output.events.push(event);
         }
         if open.text.capacity() <= 16 * 1024 && self.spare.len() < OPEN_MAX {

@@ -4,11 +4,12 @@
 //! known, as for daemons, there is no `user.name`. **One login is one event** of category `authentication`: USER_LOGIN for
 //! programs that log people in, USER_AUTH for all others (su, sudo, polkit).
 //!
-//! A name relative to an open directory (`unlinkat(4, "a")`) is told as relative to the working directory, because the
-//! kernel does not tell the directory.
+//! A name relative to an open folder (`unlinkat(4, "a")`) is told with that folder's path where earlier events told it, see
+//! `audit_folders`; else as relative to the working directory.
 
 use super::audit::Open;
 use super::audit_facts::{Facts, Path};
+use super::audit_folders::{Folders, learn_folders, places, whole_path};
 use super::audit_syscall::{Deed, by_name, by_number, machine};
 use super::text::{Kind, add_host, add_kind, add_source, number};
 use crate::domain::{Event, Field};
@@ -33,10 +34,17 @@ const fn kind(category: &'static [&'static str], type_: &'static [&'static str],
     }
 }
 
+/// What earlier events of an input tell about later ones.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    parents: Parents,
+    folders: Folders,
+}
+
 /// Processes by number, so that a process can be told with its parent's name. One that takes another's place makes it
 /// forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Parents {
+struct Parents {
     processes: Vec<Option<Process>>,
 }
 
@@ -87,7 +95,7 @@ fn cut(text: &[u8], bytes_max: usize) -> &[u8] {
 }
 
 /// The event of gathered records; `None` for records that tell nothing, such as a lone end.
-pub(super) fn build(open: &Open, parents: &mut Parents) -> Option<Event> {
+pub(super) fn build(open: &Open, memory: &mut Memory) -> Option<Event> {
     let facts = Facts::gather(open);
     if facts.kind.is_empty() || facts.kind == b"EOE" {
         return None;
@@ -98,14 +106,16 @@ pub(super) fn build(open: &Open, parents: &mut Parents) -> Option<Event> {
     event.add_str(Field::EventDataset, "auditd");
     event.add_u64(Field::EventSequence, open.serial);
     event.add_bytes(Field::AuditdMessageType, &facts.kind.to_ascii_lowercase());
-    let deed = add_syscall(&mut event, &facts);
-    add_process(&mut event, &facts, &open.node, parents);
+    let (call, deed) = add_syscall(&mut event, &facts);
+    add_process(&mut event, &facts, &open.node, &mut memory.parents);
     let logs_in = facts
         .executable
         .as_deref()
         .is_some_and(|executable| logs_people_in(base_name(executable)));
     let mut kind = match deed {
-        Some(deed) if matches!(facts.kind, b"SYSCALL" | b"AVC" | b"SECCOMP") => add_deed(&mut event, &facts, deed),
+        Some(deed) if matches!(facts.kind, b"SYSCALL" | b"AVC" | b"SECCOMP") => {
+            add_deed(&mut event, &facts, (call, deed), (&open.node, &mut memory.folders))
+        }
         _ if facts.has_syscall && facts.kind == b"SYSCALL" => kind(&[], &["info"], "made-syscall"),
         _ => kind_of_record(facts.kind, logs_in),
     };
@@ -123,7 +133,8 @@ pub(super) fn build(open: &Open, parents: &mut Parents) -> Option<Event> {
     Some(event)
 }
 
-fn add_syscall(event: &mut Event, facts: &Facts<'_>) -> Option<Deed> {
+/// Adds the system call and gives its name and, if it is one that is read, what it does.
+fn add_syscall<'a>(event: &mut Event, facts: &Facts<'a>) -> (&'a [u8], Option<Deed>) {
     let machine = facts.arch.and_then(machine);
     match (machine, facts.arch_name) {
         (Some((name, _)), _) => event.add_str(Field::AuditdDataArch, name),
@@ -131,7 +142,9 @@ fn add_syscall(event: &mut Event, facts: &Facts<'_>) -> Option<Deed> {
         (None, None) => {}
     }
     // `ausearch` and some shippers write the name in place of the number.
-    let call = facts.syscall?;
+    let Some(call) = facts.syscall else {
+        return (b"", None);
+    };
     let known = match (number(call), machine) {
         (Some(number), Some((_, column))) => by_number(column, number),
         _ => None,
@@ -141,11 +154,11 @@ fn add_syscall(event: &mut Event, facts: &Facts<'_>) -> Option<Deed> {
     }
     if let Some((name, deed)) = known {
         event.add_str(Field::AuditdDataSyscall, name);
-        return Some(deed);
+        return (name.as_bytes(), Some(deed));
     }
     let name = facts.syscall_name.unwrap_or(call);
     event.add_bytes(Field::AuditdDataSyscall, name);
-    by_name(name)
+    (name, by_name(name))
 }
 
 fn add_process(event: &mut Event, facts: &Facts<'_>, node: &[u8], parents: &mut Parents) {
@@ -302,12 +315,17 @@ fn add_command_line(event: &mut Event, facts: &Facts<'_>) {
     }
 }
 
-fn base_name(path: &[u8]) -> &[u8] {
+pub(super) fn base_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
 }
 
 /// Adds what a system call was done to and gives what kind of deed it was.
-fn add_deed(event: &mut Event, facts: &Facts<'_>, deed: Deed) -> Kind {
+fn add_deed(
+    event: &mut Event,
+    facts: &Facts<'_>,
+    (call, deed): (&[u8], Deed),
+    (node, folders): (&[u8], &mut Folders),
+) -> Kind {
     const FILE: &[&str] = &["file"];
     const CHANGE: &[&str] = &["change"];
     let succeeded = facts.outcome() == "success";
@@ -340,12 +358,22 @@ fn add_deed(event: &mut Event, facts: &Facts<'_>, deed: Deed) -> Kind {
         Deed::Link => (created, of_kind(b"NORMAL")),
         _ => (created.or(other), None),
     };
-    let directory = facts.working_directory.as_deref().unwrap_or_default();
+    let [first, second] = places(facts, call, deed);
     if let Some(path) = path {
-        add_file(event, path, directory);
+        let place = if matches!(deed, Deed::Link) { second } else { first };
+        let whole = whole_path(facts, path, place, (node, folders));
+        add_file(event, path, &whole.path);
+        if succeeded {
+            learn_folders(facts, deed, (path, place), &whole, (node, folders));
+        }
     }
-    if let Some(name) = target.and_then(|target| target.name.as_deref()) {
-        event.add_bytes(Field::FileTargetPath, &absolute(directory, name));
+    if let Some(target) = target {
+        let place = if matches!(deed, Deed::Link) { first } else { second };
+        let whole = whole_path(facts, target, place, (node, folders));
+        event.add_bytes(Field::FileTargetPath, &whole.path);
+        if succeeded && matches!(deed, Deed::Rename) {
+            learn_folders(facts, deed, (target, place), &whole, (node, folders));
+        }
     }
     let made = created.is_some() && succeeded;
     match deed {
@@ -386,10 +414,9 @@ fn type_of_flags(flags: Option<u64>) -> &'static [&'static str] {
     }
 }
 
-fn add_file(event: &mut Event, path: &Path<'_>, directory: &[u8]) {
-    let full = absolute(directory, path.name.as_deref().unwrap_or_default());
-    let name = base_name(&full);
-    event.add_bytes(Field::FilePath, &full);
+fn add_file(event: &mut Event, path: &Path<'_>, full: &[u8]) {
+    let name = base_name(full);
+    event.add_bytes(Field::FilePath, full);
     let parent = full
         .get(..full.len().saturating_sub(name.len() + 1))
         .unwrap_or_default();
@@ -429,7 +456,7 @@ fn add_file(event: &mut Event, path: &Path<'_>, directory: &[u8]) {
 }
 
 /// The path of a name, without `.`, `..` and empty parts.
-fn absolute(directory: &[u8], name: &[u8]) -> Vec<u8> {
+pub(super) fn absolute(directory: &[u8], name: &[u8]) -> Vec<u8> {
     let name = cut(name, PATH_BYTES_MAX);
     let relative = !name.starts_with(b"/");
     let mut parts: Vec<&[u8]> = Vec::new();

@@ -77,6 +77,7 @@ pub(super) struct Path<'a> {
     pub(super) name: Option<Cow<'a, [u8]>>,
     pub(super) kind: &'a [u8],
     pub(super) mode: Option<u64>,
+    pub(super) device: Option<&'a [u8]>,
     pub(super) inode: Option<&'a [u8]>,
     pub(super) owner: Option<&'a [u8]>,
 }
@@ -214,6 +215,7 @@ fn path(body: &[u8]) -> Path<'_> {
             b"mode" => first(&mut path.mode, || {
                 u64::from_str_radix(std::str::from_utf8(value.plain()?).ok()?, 8).ok()
             }),
+            b"dev" => first(&mut path.device, || value.plain()),
             b"inode" => first(&mut path.inode, || value.plain()),
             b"OUID" => first(&mut path.owner, || value.plain()),
             _ => {}

@@ -154,3 +154,14 @@ pub(super) fn by_name(name: &[u8]) -> Option<Deed> {
         .find(|call| call.name.as_bytes() == name)
         .map(|call| call.deed)
 }
+
+/// Which arguments of a call are the numbers of the open folders that its one or two names are relative to.
+pub(super) fn folders(call: &[u8]) -> [Option<usize>; 2] {
+    match call {
+        b"openat" | b"openat2" | b"unlinkat" | b"mkdirat" | b"mknodat" | b"fchmodat" | b"fchmodat2" | b"fchownat"
+        | b"futimesat" | b"utimensat" | b"newfstatat" | b"statx" | b"faccessat" | b"readlinkat" => [Some(0), None],
+        b"renameat" | b"renameat2" | b"linkat" => [Some(0), Some(2)],
+        b"symlinkat" => [Some(1), None],
+        _ => [None, None],
+    }
+}

@@ -219,6 +219,110 @@ fn an_event_without_an_end_waits_two_seconds_or_for_the_end_of_input() {
     );
 }
 
+/// A system call of one process with all of its records.
+fn call(serial: u32, number: u32, exit: &str, arguments: [&str; 3], records: &str) -> String {
+    let [a0, a1, a2] = arguments;
+    let stamp = format!("msg=audit(1684329817.579:{serial}):");
+    let mut lines = format!(
+        "type=SYSCALL {stamp} arch=c000003e syscall={number} success=yes exit={exit} a0={a0} a1={a1} a2={a2} a3=0 ppid=5 \
+         pid=6 auid=1000 euid=0 comm=\"x\" exe=\"/bin/x\" key=(null)\ntype=CWD {stamp} cwd=\"/root\"\n"
+    );
+    for record in records.lines().map(str::trim) {
+        lines.push_str(&format!("type=PATH {stamp} dev=00:2b {record}\n"));
+    }
+    lines + &format!("type=EOE {stamp} \n")
+}
+
+#[test]
+fn a_name_relative_to_an_open_folder_is_told_whole_where_the_folder_is_known() {
+    const FOLDER: &str = "mode=040755 nametype=NORMAL";
+    let here = "ffffff9c";
+    let lines = [
+        // Read through numbers of open folders, from an absolute one down.
+        call(
+            1,
+            257,
+            "3",
+            [here, "7f", "90800"],
+            &format!("name=\"/srv\" inode=10 {FOLDER}"),
+        ),
+        call(
+            2,
+            257,
+            "4",
+            ["3", "7f", "90800"],
+            &format!("name=\"plans\" inode=11 {FOLDER}"),
+        ),
+        call(
+            3,
+            257,
+            "5",
+            ["4", "7f", "0"],
+            "name=\"a.md\" inode=12 mode=0100644 nametype=NORMAL",
+        ),
+        // The inode is right where the number is not: 4 is a copy of another folder's number now.
+        call(
+            4,
+            257,
+            "6",
+            [here, "7f", "241"],
+            "name=\"/etc/cron.d/\" inode=20 mode=040755 nametype=PARENT\nname=\"/etc/cron.d/job\" inode=21 mode=0100644 \
+             nametype=CREATE",
+        ),
+        call(
+            5,
+            263,
+            "0",
+            ["4", "7f", "0"],
+            "name=\"/root\" inode=20 mode=040755 nametype=PARENT\nname=\"job\" inode=21 mode=0100644 nametype=DELETE",
+        ),
+        // A file has taken the number of a folder, so nothing is known of it.
+        call(
+            6,
+            257,
+            "3",
+            [here, "7f", "0"],
+            "name=\"/srv/b\" inode=13 mode=0100644 nametype=NORMAL",
+        ),
+        call(
+            7,
+            257,
+            "7",
+            ["3", "7f", "0"],
+            "name=\"c\" inode=14 mode=0100644 nametype=NORMAL",
+        ),
+        // Moved from one folder into another.
+        call(
+            8,
+            264,
+            "0",
+            ["8", "7f", "9"],
+            "name=\"/root\" inode=20 mode=040755 nametype=PARENT\nname=\"/root\" inode=30 mode=040755 nametype=PARENT\n\
+             name=\"d\" inode=22 mode=0100644 nametype=DELETE\nname=\"e\" inode=22 mode=0100644 nametype=CREATE",
+        ),
+    ];
+    let events = decode(Format::Audit, &lines.concat());
+    let paths: Vec<_> = events
+        .iter()
+        .map(|event| event.str(Field::FilePath).unwrap_or(""))
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "/srv",
+            "/srv/plans",
+            "/srv/plans/a.md",
+            "/etc/cron.d/job",
+            "/etc/cron.d/job",
+            "/srv/b",
+            "/root/c",
+            "/etc/cron.d/d"
+        ]
+    );
+    // Of the other folder nothing is known.
+    assert_eq!(events[7].str(Field::FileTargetPath), Some("/root/e"));
+}
+
 #[test]
 fn other_framings_are_read() {
     let bare = "type=1112 audit(1.001:1): pid=7 res=success";

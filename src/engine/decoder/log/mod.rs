@@ -7,6 +7,7 @@ mod audit;
 mod audit_event;
 mod audit_facts;
 mod audit_fields;
+mod audit_folders;
 mod audit_syscall;
 #[cfg(test)]
 mod audit_tests;
