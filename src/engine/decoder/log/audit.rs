@@ -1,6 +1,7 @@
 //! Linux audit: records to events. An event is all records with one node, time and serial number, and is given out when
 //! its last record was seen (EOE, PROCTITLE, or a kind of record that is always alone), or when the input has gone
-//! on: 2 s further, or [`OPEN_MAX`] events. Events are given out in the order of their first records, so one that
+//! on since its first: 2 s further, or [`OPEN_MAX`] events. A call that made its caller wait is written when it ends, with the
+//! time at which it began, so an event's own time says nothing about how long its records have been coming. Events are given out in the order of their first records, so one that
 //! is complete waits for an older one that is not.
 //!
 //! Reads what auditd writes (raw or enriched, with or without `node=`), what audispd sends to syslog, and the kernel's
@@ -121,6 +122,8 @@ pub(super) struct Open {
     pub(super) node: Vec<u8>,
     pub(super) time: Timestamp,
     pub(super) serial: u64,
+    /// How far the input had gone when its first record came.
+    since: Timestamp,
     /// Kind and pairs of each record, one after the other; ends of both.
     text: Vec<u8>,
     ends: Vec<(usize, usize)>,
@@ -163,9 +166,8 @@ impl Audit {
     /// Takes one record and gives out what is complete. `host` is the machine where the record does not name one.
     pub(super) fn take(&mut self, line: &Line<'_>, host: &[u8], output: &mut Output) {
         let node = if line.node.is_empty() { host } else { line.node };
-        if self.latest.is_none_or(|latest| line.time > latest) {
-            self.latest = Some(line.time);
-        }
+        let latest = self.latest.map_or(line.time, |latest| latest.max(line.time));
+        self.latest = Some(latest);
         let same = |open: &&mut Open| open.serial == line.serial && open.time == line.time && open.node == node;
         let complete = matches!(line.kind, b"EOE" | b"PROCTITLE") || is_alone(line.kind);
         match self.open.iter_mut().rev().find(same) {
@@ -180,6 +182,7 @@ impl Audit {
                     node: Vec::new(),
                     time: line.time,
                     serial: 0,
+                    since: latest,
                     text: Vec::new(),
                     ends: Vec::new(),
                     complete: false,
@@ -187,21 +190,20 @@ impl Audit {
                 open.node.clear();
                 open.node.extend_from_slice(node);
                 (open.time, open.serial, open.complete) = (line.time, line.serial, complete);
+                open.since = latest;
                 open.text.clear();
                 open.ends.clear();
                 open.add(line);
                 self.open.push_back(open);
             }
         }
-        if let Some(latest) = self.latest {
-            self.give(latest, output);
-        }
+        self.give(latest, output);
     }
 
     /// Gives out from the oldest on what is complete or has waited long enough at `now`.
     pub(super) fn give(&mut self, now: Timestamp, output: &mut Output) {
         while let Some(open) = self.open.front() {
-            if !open.complete && now.since(open.time) < WAIT && self.open.len() <= OPEN_MAX {
+            if !open.complete && now.since(open.since) < WAIT && self.open.len() <= OPEN_MAX {
                 return;
             }
             self.give_first(output);

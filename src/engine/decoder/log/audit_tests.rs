@@ -324,6 +324,18 @@ fn a_name_relative_to_an_open_folder_is_told_whole_where_the_folder_is_known() {
 }
 
 #[test]
+fn a_call_that_waited_before_it_ended_is_one_event() {
+    // As it is written: behind events that began five seconds later.
+    let earlier = OPENED.replace("1684329817.579:10", "1684329812.100:11");
+    let events = decode(Format::Audit, &format!("{OPENED}\n{earlier}"));
+    assert_eq!(events.len(), 2);
+    check_event(
+        &events[1],
+        "event.sequence=11 user.name=1000 file.path=/home/bob/plan.TXT",
+    );
+}
+
+#[test]
 fn other_framings_are_read() {
     let bare = "type=1112 audit(1.001:1): pid=7 res=success";
     assert!(show(&decode(Format::Audit, bare)[0]).contains("event.action=logged-in"));
