@@ -15,6 +15,8 @@ pub enum Line<'a> {
 /// The reason under which a line over the bound is refused.
 pub const LINE_TOO_LONG: &str = "line_too_long";
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// Cuts a stream of bytes into lines. Line ends are LF or CRLF; empty lines are left out, and so is a byte order mark
 /// before the first. A line inside one piece is given without being copied.
 #[derive(Debug)]
@@ -46,11 +48,13 @@ impl LineSplitter {
             rest = tail.get(1..).unwrap_or_default();
             if self.skipping {
                 self.skipping = false;
+                self.first = false;
                 give(Line::TooLong);
             } else if self.held.is_empty() {
                 give_line(head, self.line_bytes_max, &mut self.first, &mut give);
-            } else if self.held.len().saturating_add(head.len()) > self.line_bytes_max.saturating_add(1) {
+            } else if self.held.len().saturating_add(head.len()) > self.held_bytes_max() {
                 self.held.clear();
+                self.first = false;
                 give(Line::TooLong);
             } else {
                 self.held.extend_from_slice(head);
@@ -61,13 +65,18 @@ impl LineSplitter {
         if self.skipping || rest.is_empty() {
             return;
         }
-        // One byte more than the bound, for the CR of a line that fits exactly.
-        if self.held.len().saturating_add(rest.len()) > self.line_bytes_max.saturating_add(1) {
+        if self.held.len().saturating_add(rest.len()) > self.held_bytes_max() {
             self.held = Vec::new();
             self.skipping = true;
             return;
         }
         self.held.extend_from_slice(rest);
+    }
+
+    /// What a line that fits exactly may have beside it: its CR and, before the first, a byte order mark.
+    fn held_bytes_max(&self) -> usize {
+        let mark = if self.first { BYTE_ORDER_MARK.len() } else { 0 };
+        self.line_bytes_max.saturating_add(1 + mark)
     }
 
     /// The stream has ended: gives the last line if it had no line end.
@@ -84,7 +93,7 @@ impl LineSplitter {
 
 fn give_line(line: &[u8], line_bytes_max: usize, first: &mut bool, give: &mut impl FnMut(Line<'_>)) {
     let line = if *first {
-        line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
+        line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line)
     } else {
         line
     };
@@ -112,7 +121,7 @@ mod tests {
         };
         for piece in text.chunks(piece_bytes) {
             splitter.feed(piece, &mut give);
-            assert!(splitter.held.len() <= 9);
+            assert!(splitter.held.len() <= 9 + BYTE_ORDER_MARK.len());
         }
         splitter.finish(&mut give);
         lines
@@ -127,6 +136,17 @@ mod tests {
                 ["one", "12345678", "!", "!", "five", "last"],
                 "{piece_bytes}"
             );
+        }
+        // A mark is not part of the line that has to fit, and only the first line may have one.
+        let marked = b"\xEF\xBB\xBF12345678\r\n\xEF\xBB\xBF1234\n";
+        let long = b"123456789012345\n\xEF\xBB\xBF1234\n";
+        for piece_bytes in 1..marked.len() + 1 {
+            assert_eq!(
+                split(marked, piece_bytes),
+                ["12345678", "\u{feff}1234"],
+                "{piece_bytes}"
+            );
+            assert_eq!(split(long, piece_bytes), ["!", "\u{feff}1234"], "{piece_bytes}");
         }
         assert_eq!(split(b"", 1), [""; 0]);
         assert_eq!(split(b"1234567890", 3), ["!"]);
