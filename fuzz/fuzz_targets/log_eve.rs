@@ -1,0 +1,88 @@
+//! Suricata EVE documents of every kind of event, made of the keys that are read.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use stakeout::engine::decoder::log::Format;
+
+const ALWAYS: &[(&str, &str)] = &[
+    ("timestamp", "\"2026-03-02T09:12:41.123456+0000\""),
+    ("event_type", "\"flow\""),
+];
+
+const KEYS: &[&str] = &[
+    "timestamp",
+    "event_type",
+    "src_ip",
+    "src_port",
+    "dest_ip",
+    "dest_port",
+    "proto",
+    "app_proto",
+    "flow_id",
+    "community_id",
+    "in_iface",
+    "vlan",
+    "flow.bytes_toserver",
+    "flow.bytes_toclient",
+    "flow.pkts_toserver",
+    "flow.pkts_toclient",
+    "flow.start",
+    "flow.end",
+    "flow.state",
+    "flow.reason",
+    "tcp.tcp_flags",
+    "tcp.state",
+    "dns.type",
+    "dns.rrname",
+    "dns.rrtype",
+    "dns.rcode",
+    "dns.answers",
+    "dns.queries",
+    "dns.grouped.A",
+    "dns.query",
+    "dns.answer",
+    "http.hostname",
+    "http.url",
+    "http.http_user_agent",
+    "http.http_method",
+    "http.status",
+    "http.length",
+    "http.http_content_type",
+    "tls.sni",
+    "tls.version",
+    "tls.subject",
+    "tls.issuerdn",
+    "tls.ja3.hash",
+    "tls.ja3s.hash",
+    "tls.ja4",
+    "tls.notafter",
+    "ssh.client.software_version",
+    "ssh.server.software_version",
+    "alert.signature",
+    "alert.signature_id",
+    "alert.category",
+    "alert.severity",
+    "alert.action",
+    "alert.metadata",
+    "fileinfo.filename",
+    "fileinfo.size",
+    "fileinfo.sha256",
+    "smb.command",
+    "smb.filename",
+    "smb.share",
+    "krb5.msg_type",
+    "krb5.cname",
+    "krb5.sname",
+    "krb5.error_code",
+    "dhcp.type",
+    "dhcp.client_mac",
+    "dhcp.assigned_ip",
+    "dhcp.hostname",
+    "smtp.helo",
+    "host",
+];
+
+fuzz_target!(|data: &[u8]| {
+    stakeout_fuzz::lines(Format::Json, &stakeout_fuzz::documents(data, ALWAYS, KEYS));
+});

@@ -1,0 +1,81 @@
+//! Zeek logs in JSON, made of the columns that are read. Columns have dots in their names.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use stakeout::engine::decoder::log::Format;
+
+const ALWAYS: &[(&str, &str)] = &[("ts", "1772442761.5"), ("_path", "\"conn\"")];
+
+const KEYS: &[&str] = &[
+    "_path",
+    "ts",
+    "uid",
+    "id.orig_h",
+    "id.orig_p",
+    "id.resp_h",
+    "id.resp_p",
+    "proto",
+    "service",
+    "duration",
+    "orig_bytes",
+    "resp_bytes",
+    "conn_state",
+    "history",
+    "orig_pkts",
+    "resp_pkts",
+    "missed_bytes",
+    "query",
+    "qtype_name",
+    "qclass_name",
+    "rcode_name",
+    "answers",
+    "TTLs",
+    "rejected",
+    "method",
+    "host",
+    "uri",
+    "referrer",
+    "user_agent",
+    "status_code",
+    "request_body_len",
+    "response_body_len",
+    "trans_depth",
+    "version",
+    "cipher",
+    "server_name",
+    "established",
+    "ja3",
+    "subject",
+    "issuer",
+    "auth_success",
+    "auth_attempts",
+    "client",
+    "server",
+    "direction",
+    "fuid",
+    "source",
+    "filename",
+    "mime_type",
+    "seen_bytes",
+    "sha256",
+    "action",
+    "path",
+    "name",
+    "size",
+    "request_type",
+    "success",
+    "error_msg",
+    "till",
+    "username",
+    "hostname",
+    "domainname",
+    "mac",
+    "assigned_addr",
+    "client_addr",
+    "host_name",
+];
+
+fuzz_target!(|data: &[u8]| {
+    stakeout_fuzz::lines(Format::Json, &stakeout_fuzz::flat_documents(data, ALWAYS, KEYS));
+});
