@@ -3,6 +3,7 @@
 
 mod file;
 mod interface;
+mod rotated;
 
 pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places};
 pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};

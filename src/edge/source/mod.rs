@@ -11,3 +11,4 @@ pub use capture::{Capture, Frame, is_capture};
 pub use file::{Extent, Opened, SourceFailure, modified_seconds, open, tail};
 pub use folder::expand;
 pub use stop::Stop;
+pub(in crate::edge) use unpack::unpacked;

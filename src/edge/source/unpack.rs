@@ -1,6 +1,8 @@
 //! Takes gzip and zstd off a stream, with a bound on how much may come out of how little.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,6 +56,14 @@ pub(super) fn unpack(magic: Vec<u8>, rest: Box<dyn Read + Send>, read: &ReadByte
         }),
         _ => Box::new(raw),
     }
+}
+
+/// The uncompressed bytes of a file.
+pub(in crate::edge) fn unpacked(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let mut file = File::open(path)?;
+    let mut magic = Vec::with_capacity(4);
+    file.by_ref().take(4).read_to_end(&mut magic)?;
+    Ok(unpack(magic, Box::new(file), &ReadBytes::default()))
 }
 
 /// A stream of which some bytes have been put back.
