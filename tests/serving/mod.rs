@@ -39,7 +39,14 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start(folder: &Path) -> Service {
-        Service::start_in(folder, Command::new(env!("CARGO_BIN_EXE_stakeout")), None)
+        Service::start_reading(folder, Stdio::null())
+    }
+
+    /// Starts the service on this standard input.
+    pub(crate) fn start_reading(folder: &Path, input: impl Into<Stdio>) -> Service {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+        command.stdin(input);
+        Service::start_in(folder, command, None)
     }
 
     /// Starts the service by a command, which may lead into a network namespace.

@@ -1,5 +1,6 @@
 //! What is collected.
 
+use super::listeners::{self, NetflowInput, SyslogInput};
 use super::text;
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Mistake, Place};
@@ -11,12 +12,20 @@ pub struct Inputs {
     pub files: Vec<Files>,
     /// Network interfaces.
     pub interfaces: Vec<InterfaceInput>,
+    /// Listeners for syslog.
+    pub syslog: Vec<SyslogInput>,
+    /// Listeners for NetFlow, IPFIX and sFlow.
+    pub netflow: Vec<NetflowInput>,
+    /// Whether standard input is read.
+    pub stdin: bool,
+    /// Whether the system journal is followed.
+    pub journal: bool,
 }
 
 impl Inputs {
     /// Whether a collector starts another program.
     pub fn starts_programs(&self) -> bool {
-        false
+        self.journal
     }
 }
 
@@ -46,7 +55,25 @@ pub struct Files {
 
 pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
     let mut inputs = Inputs::default();
-    expect_mapping(place, &["files", "interfaces"], mistakes);
+    expect_mapping(
+        place,
+        &["files", "interfaces", "syslog", "netflow", "stdin", "journal"],
+        mistakes,
+    );
+    if let Some(place) = place.get("syslog") {
+        inputs.syslog = listeners::syslog(&place, mistakes);
+    }
+    if let Some(place) = place.get("netflow") {
+        inputs.netflow = listeners::netflow(&place, mistakes);
+    }
+    for (key, wanted) in [("stdin", &mut inputs.stdin), ("journal", &mut inputs.journal)] {
+        if let Some(place) = place.get(key) {
+            match place.value().as_bool() {
+                Some(value) => *wanted = value,
+                None => mistakes.push(place.mistake("must be true or false")),
+            }
+        }
+    }
     let listed = match place.get("files") {
         Some(place) => bounded(&place, mistakes),
         None => Vec::new(),

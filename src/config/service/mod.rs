@@ -2,11 +2,13 @@
 
 mod http;
 mod inputs;
+mod listeners;
 mod secret;
 mod sinks;
 
 pub use http::Http;
 pub use inputs::{Files, Inputs, InterfaceInput};
+pub use listeners::{ListenTransport, NetflowInput, SyslogInput};
 pub use secret::{Secret, SecretProblem};
 pub use sinks::{CredentialSettings, DocumentFormat, HttpTarget, SinkKind, SinkSettings, Transport};
 

@@ -1,12 +1,22 @@
 //! Collectors: what goes on arriving. Each hands whole records to one bounded queue and stops within a second when it
 //! is told to; when the queue is full it waits, so that a slow engine slows its sources and not the memory.
 
+mod datagrams;
+mod exports;
 mod file;
 mod interface;
+mod journal;
+mod lines;
 mod rotated;
+mod stdin;
+mod syslog;
 
+pub use exports::{DatagramDecoder, ExportListener, ExportSocket};
 pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places};
 pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};
+pub use journal::JournalCollector;
+pub use stdin::StdinCollector;
+pub use syslog::{ListenProblem, SyslogListener, SyslogSocket, SyslogTransport, TlsFiles, TlsProblem};
 
 use crate::domain::{Event, Timestamp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

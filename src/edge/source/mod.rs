@@ -10,5 +10,6 @@ mod unpack;
 pub use capture::{Capture, Frame, is_capture};
 pub use file::{Extent, Opened, SourceFailure, modified_seconds, open, tail};
 pub use folder::expand;
+pub(in crate::edge) use piped::Piped;
 pub use stop::Stop;
 pub(in crate::edge) use unpack::unpacked;

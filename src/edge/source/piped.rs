@@ -14,7 +14,7 @@ const PIECES_MAX: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A reader that ends early when it is asked to stop. What was read before is given out first.
-pub(super) struct Piped {
+pub(in crate::edge) struct Piped {
     pieces: Receiver<io::Result<Vec<u8>>>,
     current: Cursor<Vec<u8>>,
     stop: Stop,
@@ -24,7 +24,7 @@ pub(super) struct Piped {
 
 impl Piped {
     /// Starts to read what `open` opens. `open` itself may wait: a named pipe does until somebody writes to it.
-    pub(super) fn start(
+    pub(in crate::edge) fn start(
         open: impl FnOnce() -> io::Result<Box<dyn Read>> + Send + 'static,
         stop: Stop,
     ) -> io::Result<Piped> {

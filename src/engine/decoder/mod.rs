@@ -1,10 +1,11 @@
 //! Bytes of one format to events. Bytes from outside meet only decoders, which neither panic, nor loop, nor allocate
 //! without a limit: no indexing, no `unwrap`, no unchecked arithmetic, and a bound on every length.
 //!
-//! Two families: `packet` takes frames of a capture and gives flows and what was said in them (`application` parses
-//! that), `log` takes lines. Both account for every record as decoded, ignored or refused with a reason.
+//! Three families: `packet` takes frames of a capture and gives flows and what was said in them (`application` parses
+//! that), `export` takes datagrams in which others tell of flows, `log` takes lines. All account for every record as decoded, ignored or refused with a reason.
 
 pub mod application;
+pub mod export;
 pub mod log;
 pub mod packet;
 

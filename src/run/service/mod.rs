@@ -12,6 +12,7 @@ mod core;
 mod credentials;
 mod http;
 mod intake;
+mod listeners;
 mod serve;
 mod sinks;
 mod status;
@@ -45,6 +46,7 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let listener = http::bind(&service.http)?;
     let captures = capture::open(&service.inputs.interfaces)?;
+    let listeners = listeners::open(&service.inputs)?;
     status.set_confinement(confine::confine(&site.config, &service.data_dir));
     // Threads start here: they inherit what the process has given up.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,6 +75,8 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         flows_max,
         threads: Vec::new(),
     };
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    collecting.listen(listeners, runtime.handle(), &stopped)?;
     collecting.start(captures)?;
     let collectors = collecting.threads;
     let (api, questions) = Api::new(store.clone(), definitions);
@@ -95,6 +99,8 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
         wait_for_signal().await;
         flag.store(true, Ordering::Relaxed);
         pushed.close();
+        // Nobody listens where nothing is listened for.
+        let _ = stopping.send(true);
     });
     let ended = core.run(&mut deliveries, &questions, runtime.handle());
     for collector in collectors {
@@ -173,6 +179,7 @@ impl Collecting<'_> {
                 self.thread(&name, work)?;
             }
         }
+        self.streams()?;
         self.files()
     }
 

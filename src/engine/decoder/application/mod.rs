@@ -9,7 +9,7 @@
 //! | [`ssh`] | a stream's beginning | [`ssh::Banners`]: one for each connection |
 //! | [`dhcp`] | a datagram | [`dhcp::Message`] |
 
-mod bytes;
+pub(super) mod bytes;
 pub mod dhcp;
 pub mod dns;
 mod domain_name;

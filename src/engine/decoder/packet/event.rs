@@ -173,7 +173,7 @@ fn add_mac(event: &mut Event, field: Field, mac: [u8; 6]) {
 }
 
 /// A small number as text, in place.
-fn decimal(number: u16, digits: &mut [u8; 5]) -> &str {
+pub(crate) fn decimal(number: u16, digits: &mut [u8; 5]) -> &str {
     let mut rest = number;
     let mut used = 0;
     for place in digits.iter_mut().rev() {

@@ -10,19 +10,19 @@
 //! Sketch: a packet costs one pass over about 60 bytes of headers, one look-up and no allocation; a flow 400 bytes while
 //! it is open and one event when it ends.
 
-mod community_id;
-mod conn_state;
+pub(super) mod community_id;
+pub(super) mod conn_state;
 mod duplicate;
-mod event;
+pub(super) mod event;
 mod flow;
 mod fragment;
 mod gate;
 mod inspect;
-mod link;
+pub(super) mod link;
 mod table;
 #[cfg(test)]
 mod tests;
-mod transport;
+pub(super) mod transport;
 
 pub use link::LinkType;
 

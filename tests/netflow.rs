@@ -1,0 +1,212 @@
+//! What softflowd exports of a recording against what the recording itself gives: the same flows with the same bytes
+//! and packets, whichever the version. Without softflowd the tests say so and do nothing.
+
+// They are shared with tests that use other parts of them.
+#[allow(dead_code)]
+mod serving;
+mod support;
+
+use serving::{Folder, Service};
+use stakeout::domain::{Event, Field, Timestamp};
+use stakeout::engine::decoder::Output;
+use stakeout::engine::decoder::export::ExportDecoder;
+use stakeout::run::replay::events;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::net::{IpAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Who sent to whom: address and port of both, and the protocol.
+type Direction = (IpAddr, u64, IpAddr, u64, String);
+
+/// Packets and bytes of each direction of each flow.
+fn directions<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<Direction, (u64, u64)> {
+    let mut found: BTreeMap<Direction, (u64, u64)> = BTreeMap::new();
+    for event in events {
+        let number = |field| event.u64(field).unwrap_or(0);
+        let ends = |address, port| (event.ip(address).expect("an address"), number(port));
+        let from = ends(Field::SourceIp, Field::SourcePort);
+        let to = ends(Field::DestinationIp, Field::DestinationPort);
+        let protocol = event.str(Field::NetworkIanaNumber).expect("a protocol");
+        for (from, to, packets, bytes) in [
+            (from, to, Field::SourcePackets, Field::SourceBytes),
+            (to, from, Field::DestinationPackets, Field::DestinationBytes),
+        ] {
+            if number(packets) > 0 {
+                let sums = found
+                    .entry((from.0, from.1, to.0, to.1, protocol.to_owned()))
+                    .or_default();
+                sums.0 += number(packets);
+                sums.1 += number(bytes);
+            }
+        }
+    }
+    found
+}
+
+fn is_flow(event: &Event) -> bool {
+    event.str(Field::EventDataset) == Some("flow")
+}
+
+fn softflowd() -> bool {
+    let is_there = Command::new("softflowd")
+        .arg("-h")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    #[allow(clippy::print_stderr, reason = "who runs the tests should know what was left out")]
+    if is_there.is_err() {
+        eprintln!("skipped: softflowd is not installed");
+    }
+    is_there.is_ok()
+}
+
+/// A recording without its compression.
+fn recording(folder: &Folder, scenario: &str) -> (PathBuf, PathBuf) {
+    let packed = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(scenario)
+        .join("capture.pcap.gz");
+    let path = folder.0.join(format!("{scenario}.pcap"));
+    let mut bytes = Vec::new();
+    flate2::read::MultiGzDecoder::new(fs::File::open(&packed).expect("a fixture"))
+        .read_to_end(&mut bytes)
+        .expect("gzip");
+    fs::write(&path, bytes).expect("room on the disk");
+    (packed, path)
+}
+
+fn export(capture: &Path, version: &[&str], port: u16) {
+    let ran = Command::new("softflowd")
+        .args(["-d", "-r"])
+        .arg(capture)
+        // Its control socket now and then keeps it from ending.
+        .args(["-n", &format!("127.0.0.1:{port}"), "-p", "none", "-c", "none"])
+        .args(["-v"])
+        .args(version)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("softflowd was there a moment ago");
+    assert!(ran.success(), "{version:?}");
+}
+
+#[test]
+fn exported_flows_have_the_bytes_and_packets_of_their_recording() {
+    if !softflowd() {
+        return;
+    }
+    let folder = Folder::new("netflow");
+    for scenario in [
+        "exfiltration_scp_low",
+        "port_scan_nmap_medium",
+        "host_sweep_nmap_low",
+        "dns_tunnel_iodine_low",
+    ] {
+        let (packed, capture) = recording(&folder, scenario);
+        let replayed = events(&support::replay(vec![packed], 1)).expect("a recording");
+        let replayed: Vec<Event> = replayed
+            .into_iter()
+            .map(|stamped| stamped.event)
+            .filter(is_flow)
+            .collect();
+        let expected = directions(&replayed);
+        assert!(!expected.is_empty(), "{scenario}");
+        for version in [&["5"][..], &["9"], &["10"], &["10", "-b"], &["10", "-A", "milli"]] {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 8 << 20).expect("a wish");
+            socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a wish");
+            let port = socket.local_addr().expect("an address").port();
+            let reader = std::thread::spawn(move || {
+                let (mut decoder, mut output) = (ExportDecoder::new(), Output::default());
+                let now = Timestamp::from_seconds(1_780_905_883);
+                let mut datagram = vec![0; 65_536];
+                let mut come = 0;
+                // The first datagram may take a while, the others follow at once.
+                let mut patience = 15;
+                while patience > 0 {
+                    match socket.recv_from(&mut datagram) {
+                        Ok((length, from)) => {
+                            decoder.datagram(from.ip(), now, &datagram[..length], &mut output);
+                            come += 1;
+                            patience = 1;
+                        }
+                        Err(_) => patience -= 1,
+                    }
+                }
+                decoder.finish(&mut output);
+                (output, come)
+            });
+            export(&capture, version, port);
+            let (output, come) = reader.join().expect("no panic");
+            assert!(come > 0, "{scenario} {version:?}: nothing came");
+            assert!(
+                output.tally.refused.is_empty(),
+                "{scenario} {version:?}: {:?}",
+                output.tally
+            );
+            // Version 5 has no place for IPv6.
+            let is_told = |direction: &Direction| version != ["5"] || direction.0.is_ipv4();
+            let expected: BTreeMap<_, _> = expected.iter().filter(|(direction, _)| is_told(direction)).collect();
+            let found = directions(&output.events);
+            let differing: Vec<_> = expected
+                .iter()
+                .filter(|(direction, counts)| found.get(**direction) != Some(**counts))
+                .map(|(direction, counts)| (direction, counts, found.get(*direction)))
+                .take(5)
+                .collect();
+            assert!(differing.is_empty(), "{scenario} {version:?}: {differing:?}");
+            assert_eq!(found.len(), expected.len(), "{scenario} {version:?}");
+            let one_way = |events: &[Event]| {
+                let answered = |event: &&Event| event.u64(Field::DestinationPackets).unwrap_or(0) == 0;
+                events.iter().filter(answered).count()
+            };
+            assert_eq!(
+                one_way(&output.events),
+                one_way(&replayed),
+                "{scenario} {version:?}: without an answer"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_service_takes_exports_and_counts_what_it_can_not_read() {
+    if !softflowd() {
+        return;
+    }
+    let folder = Folder::new("netflow-service");
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+        .port();
+    let text = format!(
+        "http: {{ listen: '127.0.0.1:0' }}\nsinks: [{{ type: file, path: '{}' }}]\n\
+         inputs: {{ netflow: [{{ listen: 'udp://127.0.0.1:{port}' }}] }}\n",
+        folder.0.join("alerts.json").display()
+    );
+    fs::write(folder.0.join("stakeout.yaml"), text).expect("a configuration");
+    let service = Service::start(&folder.0);
+    let (_, capture) = recording(&folder, "host_sweep_nmap_low");
+    export(&capture, &["9"], port);
+    service.wait_until("its flows were judged", |service| {
+        service.metric("stakeout_events_total").unwrap_or(0.0) >= 10.0
+    });
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    // A set of which nobody has sent the template, and one that lies about its length.
+    let head = [0, 9, 0, 1, 0, 0, 0, 0, 0x6a, 0x26, 0x7b, 0x5b, 0, 0, 0, 1, 0, 0, 0, 7];
+    for (set, reason) in [
+        ([3, 0, 0, 8, 1, 2, 3, 4], "no_template"),
+        ([3, 0, 9, 9, 1, 2, 3, 4], "bad_export_length"),
+    ] {
+        socket
+            .send_to(&[&head[..], &set].concat(), ("127.0.0.1", port))
+            .expect("it is there");
+        let name = format!("stakeout_collector_refused_total{{reason=\"{reason}\",source=\"netflow\"}}");
+        service.wait_until(reason, |service| service.metric(&name) == Some(1.0));
+    }
+    service.terminate();
+}
