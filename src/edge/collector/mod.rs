@@ -117,6 +117,17 @@ impl Receipt {
 #[derive(Clone, Debug)]
 pub struct Queue(mpsc::Sender<Delivery>);
 
+/// Room for one delivery.
+#[derive(Debug)]
+pub struct Place<'a>(mpsc::Permit<'a, Delivery>);
+
+impl Place<'_> {
+    /// Delivers at once.
+    pub fn deliver(self, delivery: Delivery) {
+        self.0.send(delivery);
+    }
+}
+
 /// The core's end of the queue.
 #[derive(Debug)]
 pub struct Deliveries(mpsc::Receiver<Delivery>);
@@ -151,6 +162,11 @@ impl Queue {
     /// Waits until there is room. For tasks.
     pub async fn send(&self, delivery: Delivery) -> Result<(), Gone> {
         self.0.send(delivery).await.map_err(|_| Gone)
+    }
+
+    /// Waits until there is room, and keeps it. For tasks that must say in which order deliveries go.
+    pub async fn reserve(&self) -> Result<Place<'_>, Gone> {
+        self.0.reserve().await.map(Place).map_err(|_| Gone)
     }
 
     /// How many deliveries wait.

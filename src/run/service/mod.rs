@@ -80,7 +80,12 @@ pub fn run(site: Site, threads: usize) -> anyhow::Result<()> {
     collecting.start(captures)?;
     let collectors = collecting.threads;
     let (api, questions) = Api::new(store.clone(), definitions);
-    let intake = Intake::new(pushed_input, queue, status.metrics.collectors.clone());
+    let intake = Intake::new(
+        pushed_input,
+        store.position(pushed_input)?,
+        queue,
+        status.metrics.collectors.clone(),
+    );
     let listener = runtime.block_on(http::start(
         listener,
         &service.http,

@@ -19,6 +19,8 @@ pub(super) struct Bulk {
     pub(super) taken: u64,
     /// Actions refused.
     pub(super) refused: u64,
+    /// Actions without an id.
+    nameless: u64,
 }
 
 /// Why a whole body can't be read; nothing of it is taken.
@@ -104,6 +106,7 @@ impl Bulk {
                 ("create" | "index", Some(document)) => bulk.take(document),
                 _ => Err("documents can't be changed here, only added".to_owned()),
             };
+            bulk.nameless += u64::from(target.id.is_none());
             let id = target.id.map_or_else(|| ids.next(), |id| id.0);
             bulk.item(name, index, &id, problem);
         }
@@ -144,6 +147,11 @@ impl Bulk {
                 self.items.extend_from_slice(rest.as_bytes());
             }
         }
+    }
+
+    /// Whether each action has an id of its own.
+    pub(super) fn is_named(&self) -> bool {
+        self.nameless == 0
     }
 
     /// The answer.

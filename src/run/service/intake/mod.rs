@@ -2,15 +2,18 @@
 //! that shippers need no change. A request is answered once its documents are durable. All of them are lines of one
 //! input.
 //!
-//! Documents are not told apart by their ids: what a client sends again after an answer got lost is taken again.
+//! A client that gets no answer sends its request again. A bulk request whose documents all have ids is known then, also
+//! over a kill, and taken once; others are taken again.
 
 mod body;
 mod bulk;
 mod node;
+mod seen;
 
 use self::body::{BODY_BYTES_MAX, Received, Room, Taken};
 use self::bulk::{Bulk, BulkProblem, Ids, check_document};
-use crate::edge::collector::{Content, Delivery, Gone, Origin, Queue, Receipt, now};
+use self::seen::{Mark, Seen};
+use crate::edge::collector::{Content, Delivery, Gone, Origin, Place, Queue, Receipt, now};
 use crate::edge::telemetry::CollectorMetrics;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -19,7 +22,7 @@ use axum::routing::post;
 use axum::{Json, Router, middleware};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// How long a full queue is waited for.
@@ -36,6 +39,7 @@ pub(super) struct Intake {
     queue: RwLock<Option<Queue>>,
     room: Room,
     ids: Ids,
+    seen: Mutex<Seen>,
     metrics: CollectorMetrics,
     /// Requests that wait for their documents to be durable.
     open: AtomicUsize,
@@ -96,13 +100,14 @@ impl Refusal {
 }
 
 impl Intake {
-    /// The intake of the input with this number.
-    pub(super) fn new(input: u16, queue: Queue, metrics: CollectorMetrics) -> Arc<Intake> {
+    /// The intake of the input with this number. `position` is what was kept with it last.
+    pub(super) fn new(input: u16, position: Option<Vec<u8>>, queue: Queue, metrics: CollectorMetrics) -> Arc<Intake> {
         Arc::new(Intake {
             input,
             queue: RwLock::new(Some(queue)),
             room: Room::default(),
             ids: Ids::new(now().nanos().unsigned_abs()),
+            seen: Mutex::new(Seen::read(&position.unwrap_or_default())),
             metrics,
             open: AtomicUsize::new(0),
         })
@@ -137,30 +142,23 @@ impl Intake {
     }
 
     /// Makes lines durable. What was begun goes on when the client breaks off.
-    async fn keep(self: &Arc<Intake>, lines: Vec<u8>, taken: Taken) -> Result<(), Refusal> {
+    async fn keep(self: &Arc<Intake>, kept: Kept) -> Result<(), Refusal> {
+        let Kept { lines, mark, taken } = kept;
         if lines.is_empty() {
             return Ok(());
         }
         let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
         let queue = queue.ok_or(Refusal::Closing)?;
         let (receipt, kept) = Receipt::new();
-        let delivery = Delivery {
-            input: self.input,
-            origin: Origin::Http,
-            received: now(),
-            content: Content::Lines(lines),
-            position: None,
-            receipt: Some(receipt),
-        };
+        let intake = self.clone();
         let keeping = tokio::spawn(async move {
-            let sent = tokio::time::timeout(QUEUE_TIME, queue.send(delivery)).await;
-            // The core ends once nobody can deliver any more.
-            drop(queue);
-            match sent {
-                Ok(Ok(())) => {}
+            match tokio::time::timeout(QUEUE_TIME, queue.reserve()).await {
+                Ok(Ok(place)) => intake.hand_on(place, lines, mark, receipt),
                 Ok(Err(Gone)) => return Err(Refusal::Closing),
                 Err(_) => return Err(Refusal::Full),
             }
+            // The core ends once nobody can deliver any more.
+            drop(queue);
             let kept = kept.await.map_err(|_| Refusal::Closing);
             // The lines are in memory until here.
             drop(taken);
@@ -170,6 +168,24 @@ impl Intake {
             Ok(kept) => kept.unwrap_or(Err(Refusal::Failed)),
             Err(_) => Err(Refusal::NotDurable),
         }
+    }
+
+    /// Hands lines on; without them if they have been handed on before, so that the receipt tells when those are durable.
+    fn hand_on(&self, place: Place<'_>, lines: Vec<u8>, mark: Option<Mark>, receipt: Receipt) {
+        // Requests are remembered in the order of their deliveries.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_again = mark.is_some_and(|mark| seen.has(mark));
+        if is_again {
+            self.metrics.refused(Origin::Http, "sent_again").inc();
+        }
+        place.deliver(Delivery {
+            input: self.input,
+            origin: Origin::Http,
+            received: now(),
+            content: Content::Lines(if is_again { Vec::new() } else { lines }),
+            position: mark.filter(|_| !is_again).map(|mark| seen.add(mark)),
+            receipt: Some(receipt),
+        });
     }
 
     /// Counts what a body came to.
@@ -195,6 +211,14 @@ impl Intake {
         }
         response
     }
+}
+
+/// What is to be made durable.
+struct Kept {
+    lines: Vec<u8>,
+    /// By which the request is known when it comes again.
+    mark: Option<Mark>,
+    taken: Taken,
 }
 
 /// A request that is being worked at.
@@ -234,10 +258,14 @@ async fn take_bulk(intake: &Arc<Intake>, index: Option<String>, request: Request
     let begun = Instant::now();
     let read = {
         let intake = intake.clone();
-        move |bytes: &[u8]| Ok(Bulk::read(bytes, index.as_deref(), &intake.ids)?)
+        move |bytes: &[u8]| {
+            let mut bulk = Bulk::read(bytes, index.as_deref(), &intake.ids)?;
+            let mark = bulk.is_named().then(|| Mark::of(bytes));
+            let lines = std::mem::take(&mut bulk.lines);
+            Ok((bulk, lines, mark))
+        }
     };
-    let taken = take(intake, request, read, |bulk| std::mem::take(&mut bulk.lines)).await;
-    match taken {
+    match take(intake, request, read).await {
         Ok(bulk) => {
             intake.count(bulk.taken, bulk.refused);
             let kind = [(header::CONTENT_TYPE, "application/json")];
@@ -284,8 +312,12 @@ impl Events {
 
 /// Whole lines are taken, also beside others that are none; what became of them is in the answer.
 async fn events(State(intake): State<Arc<Intake>>, request: Request) -> Response {
-    let read = |bytes: &[u8]| Ok(Events::read(bytes));
-    match take(&intake, request, read, |events| std::mem::take(&mut events.lines)).await {
+    let read = |bytes: &[u8]| {
+        let mut events = Events::read(bytes);
+        let lines = std::mem::take(&mut events.lines);
+        Ok((events, lines, None))
+    };
+    match take(&intake, request, read).await {
         Ok(events) => {
             intake.count(events.taken, events.refused);
             let status = match events.taken {
@@ -303,18 +335,18 @@ async fn events(State(intake): State<Arc<Intake>>, request: Request) -> Response
 async fn take<T: Send + 'static>(
     intake: &Arc<Intake>,
     request: Request,
-    read: impl FnOnce(&[u8]) -> Result<T, Refusal> + Send + 'static,
-    lines: impl FnOnce(&mut T) -> Vec<u8>,
+    read: impl FnOnce(&[u8]) -> Result<(T, Vec<u8>, Option<Mark>), Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     let _open = Open::new(&intake.open);
     let received = body::read(request, &intake.room).await?;
     // Unpacking and reading a large body takes a while.
     let reading = tokio::task::spawn_blocking(move || {
         let (bytes, taken) = Received::unpack(received)?;
-        Ok::<_, Refusal>((read(&bytes)?, taken))
+        let (found, lines, mark) = read(&bytes)?;
+        Ok::<_, Refusal>((found, Kept { lines, mark, taken }))
     });
-    let (mut found, taken) = reading.await.unwrap_or(Err(Refusal::Failed))?;
-    intake.keep(lines(&mut found), taken).await?;
+    let (found, kept) = reading.await.unwrap_or(Err(Refusal::Failed))?;
+    intake.keep(kept).await?;
     Ok(found)
 }
 
@@ -327,13 +359,54 @@ mod tests {
     fn intake() -> (Arc<Intake>, crate::edge::collector::Deliveries) {
         let (queue, deliveries) = queue();
         let metrics = Metrics::new().expect("metrics").collectors;
-        (Intake::new(0, queue, metrics), deliveries)
+        (Intake::new(0, None, queue, metrics), deliveries)
+    }
+
+    fn one(intake: &Intake, mark: Option<Mark>) -> Kept {
+        Kept {
+            lines: b"{}\n".to_vec(),
+            mark,
+            taken: intake.room.none(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_again_is_taken_once_and_answered_twice() {
+        let (first, mut deliveries) = intake();
+        let mut position = None;
+        // The second intake is that of a process that takes up what the first has left.
+        for (number, expected) in [(0, "{}\n"), (1, "")] {
+            let intake = match number {
+                0 => first.clone(),
+                _ => {
+                    let queue = first.queue.read().expect("no panic").clone().expect("it is open");
+                    Intake::new(0, position.clone(), queue, first.metrics.clone())
+                }
+            };
+            let keeping = tokio::spawn({
+                let kept = one(&intake, Some(Mark::of(b"body")));
+                async move { intake.keep(kept).await }
+            });
+            let delivery = loop {
+                match deliveries.take_waiting() {
+                    Some(delivery) => break delivery,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            let Content::Lines(lines) = delivery.content else {
+                panic!("lines")
+            };
+            assert_eq!(lines, expected.as_bytes());
+            position = delivery.position.or(position);
+            delivery.receipt.expect("a receipt").give();
+            assert!(matches!(keeping.await, Ok(Ok(()))));
+        }
     }
 
     #[tokio::test]
     async fn a_full_queue_is_told_and_waits_for_nobody() {
         let (intake, mut deliveries) = intake();
-        let keep = |intake: Arc<Intake>| async move { intake.keep(b"{}\n".to_vec(), intake.room.none()).await };
+        let keep = |intake: Arc<Intake>| async move { intake.keep(one(&intake, None)).await };
         // The core takes nothing: one more than the queue holds can't be handed over.
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..=QUEUE_DELIVERIES_MAX {
@@ -354,7 +427,7 @@ mod tests {
     async fn nothing_is_taken_once_the_intake_is_closed() {
         let (intake, mut deliveries) = intake();
         intake.close();
-        let refused = intake.keep(b"{}\n".to_vec(), intake.room.none()).await;
+        let refused = intake.keep(one(&intake, None)).await;
         assert!(matches!(refused, Err(Refusal::Closing)), "{refused:?}");
         assert!(deliveries.take_waiting().is_none());
     }
