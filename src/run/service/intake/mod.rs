@@ -24,6 +24,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::task::JoinError;
 
 /// How long a full queue is waited for.
 const QUEUE_TIME: Duration = Duration::from_secs(1);
@@ -165,7 +166,7 @@ impl Intake {
             kept
         });
         match tokio::time::timeout(DURABLE_TIME, keeping).await {
-            Ok(kept) => kept.unwrap_or(Err(Refusal::Failed)),
+            Ok(kept) => kept.unwrap_or_else(|error| Err(not_finished(&error))),
             Err(_) => Err(Refusal::NotDurable),
         }
     }
@@ -345,9 +346,17 @@ async fn take<T: Send + 'static>(
         let (found, lines, mark) = read(&bytes)?;
         Ok::<_, Refusal>((found, Kept { lines, mark, taken }))
     });
-    let (found, kept) = reading.await.unwrap_or(Err(Refusal::Failed))?;
+    let (found, kept) = reading.await.unwrap_or_else(|error| Err(not_finished(&error)))?;
     intake.keep(kept).await?;
     Ok(found)
+}
+
+/// Why a task has no result: the runtime lets go of tasks when the service ends.
+fn not_finished(error: &JoinError) -> Refusal {
+    match error.is_cancelled() {
+        true => Refusal::Closing,
+        false => Refusal::Failed,
+    }
 }
 
 #[cfg(test)]
