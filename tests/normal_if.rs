@@ -10,7 +10,17 @@ use stakeout::domain::{Alert, Entity, Event, Field, Measure, NormalIf, Timestamp
 use stakeout::engine::catalog::{Catalog, Compiled};
 use stakeout::engine::order::Stamped;
 use std::collections::{BTreeMap, BTreeSet};
-use support::{Expectation, alone, scenarios, text, told};
+use support::{Expectation, Scenario, alone, scenarios, text, told};
+
+/// Scenarios that cannot be tried so. Of more than a hundred different files the number is an estimate, which one file less
+/// need not lower; and a detector alone may tell one alert a day, which another program's first child has.
+const NOT_TRIED: &[&str] = &[
+    "audit_reading_",
+    "audit_shell_node_medium",
+    "audit_shell_node_high",
+    "audit_shell_python_medium",
+    "audit_shell_python_high",
+];
 
 /// How many windows of one attack are made normal before it is given up.
 const WINDOWS_MAX: usize = 60;
@@ -301,10 +311,9 @@ fn told_the_same(some: &[Stamped], others: &[Stamped]) -> bool {
 fn what_would_have_been_normal_is_not_told_and_one_unit_more_is() {
     let (mut problems, mut tried) = (Vec::new(), BTreeMap::new());
     // TODO: the recordings of networks too, once this can change a flow's part in several windows and in folded alerts.
-    for scenario in scenarios()
-        .into_iter()
-        .filter(|scenario| scenario.name.starts_with("ssh_"))
-    {
+    let begins = |scenario: &Scenario, names: &[&str]| names.iter().any(|name| scenario.name.starts_with(name));
+    let is_tried = |scenario: &Scenario| begins(scenario, &["ssh_", "audit_"]) && !begins(scenario, NOT_TRIED);
+    for scenario in scenarios().into_iter().filter(is_tried) {
         for expected in scenario.required() {
             let catalog = alone(&expected.detector, text(&expected.detector));
             match check(&catalog, scenario.events(), expected) {
