@@ -9,9 +9,10 @@
 
 use super::audit_event::{Memory, build};
 use super::text::{leading_number, split_once, word};
-use super::{LineContext, LineDecoder};
+use super::{LineContext, LineDecoder, restored, saved};
 use crate::domain::{Duration, Timestamp};
 use crate::engine::decoder::Output;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// How many events may be open.
@@ -117,7 +118,7 @@ fn kind_name(kind: &[u8]) -> &[u8] {
 }
 
 /// An event whose records are being gathered.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) node: Vec<u8>,
     pub(super) time: Timestamp,
@@ -153,10 +154,11 @@ impl Open {
 }
 
 /// Gathers the records of one input.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Audit {
     open: VecDeque<Open>,
     /// Emptied events, for their buffers.
+    #[serde(skip)]
     spare: Vec<Open>,
     latest: Option<Timestamp>,
     memory: Memory,
@@ -288,5 +290,13 @@ impl LineDecoder for AuditDecoder {
 
     fn finish(&mut self, output: &mut Output) {
         self.audit.finish(output);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        saved(&self.audit)
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> bool {
+        restored(&mut self.audit, saved)
     }
 }

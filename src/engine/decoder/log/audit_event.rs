@@ -13,6 +13,7 @@ use super::audit_folders::{Folders, learn_folders, places, whole_path};
 use super::audit_syscall::{Deed, by_name, by_number, machine};
 use super::text::{Kind, add_host, add_kind, add_source, number};
 use crate::domain::{Event, Field};
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -35,7 +36,7 @@ const fn kind(category: &'static [&'static str], type_: &'static [&'static str],
 }
 
 /// What earlier events of an input tell about later ones.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Memory {
     parents: Parents,
     folders: Folders,
@@ -43,19 +44,46 @@ pub(super) struct Memory {
 
 /// Processes by number, so that a process can be told with its parent's name. One that takes another's place makes it
 /// forgotten.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Process>", into = "Vec<Process>")]
 struct Parents {
     processes: Vec<Option<Process>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Process {
     key: u64,
     name: Vec<u8>,
     executable: Vec<u8>,
 }
 
+impl From<Parents> for Vec<Process> {
+    fn from(parents: Parents) -> Self {
+        parents.processes.into_iter().flatten().collect()
+    }
+}
+
+impl From<Vec<Process>> for Parents {
+    fn from(processes: Vec<Process>) -> Self {
+        let mut parents = Parents::default();
+        for process in processes {
+            parents.put(process);
+        }
+        parents
+    }
+}
+
 impl Parents {
+    /// Puts a process into its slot.
+    fn put(&mut self, process: Process) {
+        if self.processes.is_empty() {
+            self.processes.resize_with(PROCESSES_MAX, || None);
+        }
+        if let Some(slot) = self.processes.get_mut(process.key as usize % PROCESSES_MAX) {
+            *slot = Some(process);
+        }
+    }
+
     fn key(node: &[u8], process_id: u64) -> u64 {
         xxh3_64_with_seed(node, process_id)
     }

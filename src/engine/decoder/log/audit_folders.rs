@@ -9,6 +9,7 @@ use super::audit_event::{absolute, base_name};
 use super::audit_facts::{Facts, Path};
 use super::audit_syscall::{Deed, folders as folders_of};
 use super::text::number;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 /// How many folders are remembered.
@@ -33,15 +34,37 @@ enum Name<'a> {
 }
 
 /// Paths of folders by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<(u32, Folder)>", into = "Vec<(u32, Folder)>")]
 pub(super) struct Folders {
     folders: Vec<Option<Folder>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Folder {
     key: u64,
     path: Box<[u8]>,
+}
+
+/// The places that are taken: which of a set it is decides which is forgotten first.
+impl From<Folders> for Vec<(u32, Folder)> {
+    fn from(folders: Folders) -> Self {
+        let places = (0u32..).zip(folders.folders);
+        places.filter_map(|(place, folder)| Some((place, folder?))).collect()
+    }
+}
+
+impl From<Vec<(u32, Folder)>> for Folders {
+    fn from(saved: Vec<(u32, Folder)>) -> Self {
+        let mut folders = Vec::new();
+        folders.resize_with(FOLDERS_MAX, || None);
+        for (place, folder) in saved {
+            if let Some(slot) = folders.get_mut(place as usize) {
+                *slot = Some(folder);
+            }
+        }
+        Folders { folders }
+    }
 }
 
 impl Folders {

@@ -3,9 +3,10 @@
 //! begins with `}`.
 
 use super::lines::LINE_BYTES_MAX;
+use serde::{Deserialize, Serialize};
 
 /// Puts documents together from their lines. A document is held until its end, within `LINE_BYTES_MAX` bytes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Documents {
     text: String,
     lines: u64,

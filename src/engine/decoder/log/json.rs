@@ -6,9 +6,10 @@ use super::scanner::{Broken, Json, Pairs};
 use super::wrapped::{self, Inside};
 use super::zeek::{Reader, place_of_path};
 use super::zeek_kinds::{KINDS, OTHER_MARKS};
-use super::{LineContext, LineDecoder, ecs, eve, windows, zeek_json};
+use super::{LineContext, LineDecoder, ecs, eve, saved, windows, zeek_json};
 use crate::domain::{Event, Timestamp};
 use crate::engine::decoder::Output;
+use serde::{Deserialize, Serialize};
 
 /// Reads JSON objects: Zeek's logs, Suricata's EVE, Windows events, ECS, and lines in envelopes of JSON.
 pub struct JsonLines {
@@ -30,6 +31,39 @@ enum Family {
     Ecs,
     Docker,
     Journal,
+}
+
+impl Family {
+    /// What it is saved as. Paths of Zeek's logs have no blank.
+    fn name(self) -> &'static str {
+        match self {
+            Family::Zeek(place) => KINDS.get(place).map_or("", |kind| kind.path),
+            Family::Eve => "the eve",
+            Family::Windows => "the windows",
+            Family::Ecs => "the ecs",
+            Family::Docker => "the docker",
+            Family::Journal => "the journal",
+        }
+    }
+
+    fn named(name: &str) -> Option<Family> {
+        Some(match name {
+            "the eve" => Family::Eve,
+            "the windows" => Family::Windows,
+            "the ecs" => Family::Ecs,
+            "the docker" => Family::Docker,
+            "the journal" => Family::Journal,
+            path => Family::Zeek(place_of_path(path)?),
+        })
+    }
+}
+
+/// What outlives a process.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    last: Option<String>,
+    documents: Documents,
+    inside: Option<Vec<(String, Vec<u8>)>>,
 }
 
 /// What a reader has made of a line.
@@ -233,6 +267,29 @@ impl LineDecoder for JsonLines {
         JsonLines::give_up(output, lines);
         if let Some(inside) = &mut self.inside {
             inside.finish(output);
+        }
+    }
+
+    fn save(&self) -> Vec<u8> {
+        saved(&Saved {
+            last: self.last.map(|family| family.name().to_owned()),
+            documents: self.documents.clone(),
+            inside: self.inside.as_ref().map(Inside::save),
+        })
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> bool {
+        if saved.is_empty() {
+            return true;
+        }
+        let Ok(saved) = postcard::from_bytes::<Saved>(saved) else {
+            return false;
+        };
+        self.last = saved.last.and_then(|name| Family::named(&name));
+        self.documents = saved.documents;
+        match (&mut self.inside, saved.inside) {
+            (Some(inside), Some(saved)) => inside.restore(saved),
+            (_, saved) => saved.is_none(),
         }
     }
 }

@@ -21,6 +21,8 @@ pub mod json;
 pub mod lines;
 mod pam;
 mod programs;
+#[cfg(test)]
+mod saved_tests;
 mod scanner;
 mod sshd;
 mod sudo;
@@ -45,6 +47,7 @@ pub use syslog_time::{Ends, year_of_first_line};
 
 use super::Output;
 use crate::domain::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// What a line decoder may be told about its input, fixed for the whole of it.
@@ -79,6 +82,26 @@ pub trait LineDecoder: Send {
     /// Takes up what [`LineDecoder::save`] gave. Gives whether it could be read.
     fn restore(&mut self, saved: &[u8]) -> bool {
         saved.is_empty()
+    }
+}
+
+/// A decoder's state as bytes.
+fn saved<T: Serialize>(state: &T) -> Vec<u8> {
+    // Writing plain data into memory does not fail; nothing means a decoder that has seen no line.
+    postcard::to_allocvec(state).unwrap_or_default()
+}
+
+/// Puts back what [`saved`] gave. Versions without it saved nothing; the decoder then stays as it begins.
+fn restored<T: DeserializeOwned>(state: &mut T, saved: &[u8]) -> bool {
+    if saved.is_empty() {
+        return true;
+    }
+    match postcard::from_bytes(saved) {
+        Ok(held) => {
+            *state = held;
+            true
+        }
+        Err(_) => false,
     }
 }
 

@@ -8,6 +8,7 @@ use super::text::{Kind, add_kind, add_user, between, find, ip, number, rsplit_on
 use super::values::hardware_address;
 use super::{accounts, sudo, web_access};
 use crate::domain::{Event, Field};
+use serde::{Deserialize, Serialize};
 
 const CRON: Kind = Kind {
     category: &["process"],
@@ -23,7 +24,7 @@ const PACKET: Kind = Kind {
 };
 
 /// The readers of one input, with what they remember.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Programs {
     sshd: Sshd,
 }

@@ -11,6 +11,7 @@
 use super::syslog::Header;
 use super::text::{Kind, add_kind, add_source, add_user, between, ip, leading_number, rsplit_once, split_once, word};
 use crate::domain::{Event, Field};
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// How many connections are remembered; one that takes another's place makes it forgotten.
@@ -76,7 +77,7 @@ const SESSION_ENDED: Kind = Kind {
 };
 
 /// What a connection has told of its latest try ahead of its `Failed` line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Announced {
     #[default]
     Nothing,
@@ -86,7 +87,7 @@ enum Announced {
     Refusal,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Connection {
     key: u64,
     announced: Announced,
@@ -96,11 +97,44 @@ struct Connection {
 }
 
 /// What is remembered of an input's connections, to tell one try once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "SavedSshd", into = "SavedSshd")]
 pub(super) struct Sshd {
     connections: Vec<Connection>,
     /// sshd itself has spoken of a try in this input.
     pub(super) speaks: bool,
+}
+
+/// The same with the slots that are taken alone.
+#[derive(Serialize, Deserialize)]
+struct SavedSshd {
+    connections: Vec<Connection>,
+    speaks: bool,
+}
+
+impl From<Sshd> for SavedSshd {
+    fn from(sshd: Sshd) -> Self {
+        let taken = |connection: &Connection| connection.key != 0;
+        SavedSshd {
+            connections: sshd.connections.into_iter().filter(taken).collect(),
+            speaks: sshd.speaks,
+        }
+    }
+}
+
+impl From<SavedSshd> for Sshd {
+    fn from(saved: SavedSshd) -> Self {
+        let mut connections = vec![Connection::default(); CONNECTIONS_MAX];
+        for connection in saved.connections {
+            if let Some(slot) = connections.get_mut(connection.key as usize % CONNECTIONS_MAX) {
+                *slot = connection;
+            }
+        }
+        Sshd {
+            connections,
+            speaks: saved.speaks,
+        }
+    }
 }
 
 impl Sshd {

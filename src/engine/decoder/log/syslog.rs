@@ -8,9 +8,10 @@ use super::audit::{self, Audit};
 use super::programs::{self, Programs};
 use super::syslog_time::{LineTime, YearClock, read};
 use super::text::{add_host, leading_number, number, split_once, word};
-use super::{LineContext, LineDecoder};
+use super::{LineContext, LineDecoder, restored, saved};
 use crate::domain::{Event, Field, Timestamp};
 use crate::engine::decoder::Output;
+use serde::{Deserialize, Serialize};
 
 /// How many events a line that says it stands for several may become.
 const REPEATS_MAX: u64 = 100;
@@ -166,6 +167,7 @@ fn skip_structured_data(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// Reads the lines of one syslog input.
+#[derive(Serialize, Deserialize)]
 pub(super) struct SyslogDecoder {
     clock: YearClock,
     programs: Programs,
@@ -176,7 +178,7 @@ pub(super) struct SyslogDecoder {
     last: Option<Remembered>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
     host: Vec<u8>,
     program: Vec<u8>,
@@ -309,6 +311,14 @@ impl LineDecoder for SyslogDecoder {
 
     fn finish(&mut self, output: &mut Output) {
         self.audit.finish(output);
+    }
+
+    fn save(&self) -> Vec<u8> {
+        saved(self)
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> bool {
+        restored(self, saved)
     }
 }
 

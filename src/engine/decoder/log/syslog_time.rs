@@ -4,6 +4,7 @@
 use super::LineContext;
 use super::text::{leading_number, split_once};
 use crate::domain::{Duration, Timestamp, civil_from_days, days_from_civil, parse_civil};
+use serde::{Deserialize, Serialize};
 
 /// Further back than this within a year is the next year.
 const BACK_MAX: Duration = Duration::from_seconds(183 * 86_400);
@@ -29,7 +30,7 @@ pub(super) enum LineTime {
 }
 
 /// Tells lines' moments, keeping up with the year.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct YearClock {
     year: i64,
     offset: Duration,

@@ -35,14 +35,39 @@ impl Inside {
             decoder.line(line, output);
             return true;
         }
-        // JSON inside is not opened again, so envelopes can't be nested without end.
-        let mut decoder = match format {
-            Format::Json => Box::new(super::json::JsonLines::without_envelopes()),
-            format => format.decoder(self.context),
-        };
+        let mut decoder = self.decoder(format);
         decoder.line(line, output);
         self.decoders.push((format, decoder));
         true
+    }
+
+    /// The formats of its decoders by name, with what each saves.
+    pub(super) fn save(&self) -> Vec<(String, Vec<u8>)> {
+        let decoders = self.decoders.iter();
+        decoders
+            .map(|(format, decoder)| (format.name().to_owned(), decoder.save()))
+            .collect()
+    }
+
+    /// Takes up what was saved. Gives whether it could be read.
+    pub(super) fn restore(&mut self, saved: Vec<(String, Vec<u8>)>) -> bool {
+        saved.into_iter().all(|(name, state)| {
+            let Some(format) = Format::ALL.iter().copied().find(|format| format.name() == name) else {
+                return false;
+            };
+            let mut decoder = self.decoder(format);
+            let read = decoder.restore(&state);
+            self.decoders.push((format, decoder));
+            read
+        })
+    }
+
+    /// JSON inside is not opened again, so envelopes can't be nested without end.
+    fn decoder(&self, format: Format) -> Box<dyn LineDecoder> {
+        match format {
+            Format::Json => Box::new(super::json::JsonLines::without_envelopes()),
+            format => format.decoder(self.context),
+        }
     }
 
     pub(super) fn advance(&mut self, time: Timestamp, output: &mut Output) {

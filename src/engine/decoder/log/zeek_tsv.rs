@@ -1,11 +1,12 @@
 //! Zeek's own log files: columns from the `#fields` header, never by position. A file may hold several logs one after
 //! the other; a column that the header does not name is missing, one that no table knows is passed over.
 
-use super::LineDecoder;
 use super::zeek::{Cell, Reader, Record, place_of_path};
 use super::zeek_kinds::KINDS;
+use super::{LineDecoder, saved};
 use crate::domain::Timestamp;
 use crate::engine::decoder::Output;
+use serde::{Deserialize, Serialize};
 
 /// How many columns of a header are read.
 const HEADER_COLUMNS_MAX: usize = 512;
@@ -32,6 +33,59 @@ enum Header {
         reader: Box<Reader>,
         places: Vec<Option<usize>>,
     },
+}
+
+/// What outlives a process. Columns are kept by name, because a later version may know others.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    separator: String,
+    set_separator: char,
+    empty: String,
+    unset: String,
+    path: String,
+    header: SavedHeader,
+}
+
+#[derive(Serialize, Deserialize)]
+enum SavedHeader {
+    None,
+    Other,
+    Known { path: String, columns: Vec<Option<String>> },
+}
+
+impl SavedHeader {
+    fn of(header: &Header) -> SavedHeader {
+        match header {
+            Header::None => SavedHeader::None,
+            Header::Other => SavedHeader::Other,
+            Header::Known { reader, places } => {
+                let name = |place: &Option<usize>| Some(reader.kind.columns.get((*place)?)?.name.to_owned());
+                SavedHeader::Known {
+                    path: reader.kind.path.to_owned(),
+                    columns: places.iter().map(name).collect(),
+                }
+            }
+        }
+    }
+
+    /// Nothing when this version does not know the log.
+    fn header(self) -> Option<Header> {
+        let (path, columns) = match self {
+            SavedHeader::None => return Some(Header::None),
+            SavedHeader::Other => return Some(Header::Other),
+            SavedHeader::Known { path, columns } => (path, columns),
+        };
+        let kind = KINDS.get(place_of_path(&path)?)?;
+        let place = |name: Option<String>| {
+            kind.columns
+                .iter()
+                .position(|column| Some(column.name) == name.as_deref())
+        };
+        Some(Header::Known {
+            reader: Box::new(Reader::new(kind)),
+            places: columns.into_iter().map(place).collect(),
+        })
+    }
 }
 
 impl Default for ZeekTsv {
@@ -159,4 +213,36 @@ impl LineDecoder for ZeekTsv {
     fn advance(&mut self, _time: Timestamp, _output: &mut Output) {}
 
     fn finish(&mut self, _output: &mut Output) {}
+
+    fn save(&self) -> Vec<u8> {
+        saved(&Saved {
+            separator: self.separator.clone(),
+            set_separator: self.set_separator,
+            empty: self.empty.clone(),
+            unset: self.unset.clone(),
+            path: self.path.clone(),
+            header: SavedHeader::of(&self.header),
+        })
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> bool {
+        if saved.is_empty() {
+            return true;
+        }
+        let Ok(saved) = postcard::from_bytes::<Saved>(saved) else {
+            return false;
+        };
+        let Some(header) = saved.header.header() else {
+            return false;
+        };
+        *self = ZeekTsv {
+            separator: saved.separator,
+            set_separator: saved.set_separator,
+            empty: saved.empty,
+            unset: saved.unset,
+            path: saved.path,
+            header,
+        };
+        true
+    }
 }
