@@ -90,12 +90,12 @@ fn guesser(folder: &Folder, configuration: &str) -> Value {
     command.arg(configuration).arg(log);
     let ran = run(command);
     ran.check(0, &[]);
-    let documents = ran
+    let mut documents = ran
         .stdout
         .lines()
         .map(|line| serde_json::from_str(line).expect("a document"));
     let about = |document: &Value| document["rule"]["id"] == "source_login_failures";
-    documents.filter(about).last().expect("an alert about the guesser")
+    documents.rfind(about).expect("an alert about the guesser")
 }
 
 #[test]
