@@ -1,7 +1,7 @@
 //! Flows that routers, switches and probes tell of: NetFlow version 5 and 9, IPFIX, and sFlow version 5, a datagram at a
 //! time, told apart by their first bytes. Gives the events that packets would have given, as far as is told.
 //!
-//! Exporters tell each direction of a flow apart; [`pair`] puts them together. Time is the exporter's where it lies
+//! Exporters tell each direction of a flow apart; `pair` puts them together. Time is the exporter's where it lies
 //! within a day of the clock, and the clock's otherwise, so that an exporter without a clock does no harm.
 //! Templates are kept for each exporter and observation domain, within bounds; what they do not describe is refused.
 
