@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long a quiet interface is waited for at once; shutdown takes no longer.
 const WAIT: Duration = Duration::from_millis(100);
+/// How long frames that are in the ring are still taken when the service ends.
+const DRAIN: Duration = Duration::from_millis(500);
 /// Frames that are taken from the ring at once.
 const FRAMES_MAX: usize = 4096;
 /// Bytes from which on a batch is handed on.
@@ -159,6 +161,7 @@ impl Taking {
     fn run(mut self) {
         let mut batches: Vec<Batch> = self.ends.iter().map(|_| Batch::default()).collect();
         let mut looked = Instant::now();
+        let mut ending: Option<Instant> = None;
         loop {
             let is_last = self.stop.load(Ordering::Relaxed);
             let several = batches.len() > 1;
@@ -175,20 +178,23 @@ impl Taking {
                     0
                 }
             };
+            // Frames that never stop coming hold up no end.
+            let is_done = is_last && (count == 0 || ending.get_or_insert_with(Instant::now).elapsed() >= DRAIN);
             for (batch, end) in batches.iter_mut().zip(&self.ends) {
-                let is_due = count == 0 || batch.bytes.len() >= BATCH_BYTES || batch.frames.len() >= FRAMES_MAX;
+                let is_due =
+                    count == 0 || is_done || batch.bytes.len() >= BATCH_BYTES || batch.frames.len() >= FRAMES_MAX;
                 if !batch.frames.is_empty() && is_due && end.send(Piece::Batch(std::mem::take(batch))).is_err() {
                     return;
                 }
             }
-            if looked.elapsed() >= LOSS_EVERY || is_last {
+            if looked.elapsed() >= LOSS_EVERY || is_done {
                 looked = Instant::now();
                 self.look_at_losses();
             }
+            if is_done {
+                return;
+            }
             if count == 0 {
-                if is_last {
-                    return;
-                }
                 self.interface.wait(WAIT);
             }
         }
