@@ -5,7 +5,7 @@ use super::credentials;
 use super::intake::Intake;
 use super::serve::serve;
 use super::status::Status;
-use crate::config::Http;
+use crate::config::{Http, Secret};
 use anyhow::Context as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{StatusCode, header};
@@ -54,14 +54,11 @@ pub(super) async fn start(
     intake: Arc<Intake>,
     api: Arc<Api>,
 ) -> anyhow::Result<Listener> {
-    let token = match &http.token_file {
-        None => None,
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("reading the token {}", path.display()))?;
-            Some(text.trim().to_owned())
-        }
-    };
+    let token = http
+        .token_file
+        .clone()
+        .map(|path| Secret::File(path).read())
+        .transpose()?;
     let collectors = status.metrics.collectors.clone();
     let shared = Arc::new(Shared {
         status,
