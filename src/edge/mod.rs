@@ -1,6 +1,9 @@
 //! The world: readers of files and sinks behind small traits. Nothing here decides anything.
 
+mod certificates;
 pub mod collector;
+#[cfg(test)]
+mod folder;
 pub mod lookup;
 pub mod sink;
 pub mod source;

@@ -507,20 +507,11 @@ impl Tail {
 mod tests {
     use super::super::{Deliveries, queue};
     use super::*;
+    use crate::edge::folder::Folder;
     use std::io::Write as _;
     use std::time::SystemTime;
 
-    /// A folder of its own that goes away with its test.
-    struct Folder(PathBuf);
-
     impl Folder {
-        fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("stakeout-follow-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).expect("a folder");
-            Folder(path)
-        }
-
         fn path(&self, name: &str) -> PathBuf {
             self.0.join(name)
         }
@@ -557,12 +548,6 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     /// A process that follows `a.log` until there is nothing more to read. Gives what it read, and its last position.
     fn follow(folder: &Folder, held: Option<Vec<u8>>) -> (String, Option<Vec<u8>>) {
         let (queue, mut deliveries) = queue();
@@ -590,7 +575,7 @@ mod tests {
     #[test]
     fn what_was_rotated_while_nobody_followed_is_read_first() {
         for is_packed in [false, true] {
-            let folder = Folder::new(if is_packed { "packed" } else { "renamed" });
+            let folder = Folder::new(if is_packed { "follow-packed" } else { "follow-renamed" });
             folder.append("a.log", "one\ntwo\nthr");
             let (text, position) = follow(&folder, None);
             assert_eq!(text, "one\ntwo\n");
@@ -623,7 +608,11 @@ mod tests {
     #[test]
     fn a_stop_in_the_middle_of_what_was_rotated_loses_and_repeats_nothing() {
         for is_packed in [false, true] {
-            let folder = Folder::new(if is_packed { "middle-packed" } else { "middle" });
+            let folder = Folder::new(if is_packed {
+                "follow-middle-packed"
+            } else {
+                "follow-middle"
+            });
             let lines = |from: u32, to: u32| (from..to).map(|number| format!("line {number}\n")).collect::<String>();
             folder.append("a.log", &lines(0, 100));
             let (mut all, mut position) = follow(&folder, None);
@@ -653,7 +642,7 @@ mod tests {
 
     #[test]
     fn a_file_that_was_copied_and_truncated_meanwhile_is_known_by_its_beginning() {
-        let folder = Folder::new("copied");
+        let folder = Folder::new("follow-copied");
         folder.append("a.log", "one\ntwo\n");
         let (_, position) = follow(&folder, None);
         folder.append("a.log", "three\n");
@@ -666,7 +655,7 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_gone_and_the_file_of_the_name_is_read() {
-        let folder = Folder::new("gone");
+        let folder = Folder::new("follow-gone");
         folder.append("a.log", "one\n");
         let (_, position) = follow(&folder, None);
         folder.append("c.log", "two\n");

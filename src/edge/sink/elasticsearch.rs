@@ -26,13 +26,8 @@ impl ElasticsearchSink {
     fn body(&self, told: &[Told]) -> String {
         let mut body = String::new();
         for told in told {
-            let document: Value = serde_json::from_str(&told.ecs).unwrap_or_default();
-            let id = format!(
-                "{}-{}",
-                document["event"]["id"].as_str().unwrap_or_default(),
-                document["stakeout"]["count"]
-            );
-            let action = json!({ "create": { "_index": self.index, "_id": id } });
+            let (id, count) = told.key();
+            let action = json!({ "create": { "_index": self.index, "_id": format!("{id}-{count}") } });
             body.push_str(&action.to_string());
             body.push('\n');
             body.push_str(told.document(self.form));

@@ -1,11 +1,12 @@
 //! An HTTP endpoint that sinks post to: its address, its secrets, its time limits, and what its answers mean.
 
 use super::SinkFailure;
+use crate::edge::certificates::{self, CertificateProblem};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// How long a connection may take to stand.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -72,19 +73,18 @@ pub struct Endpoint {
     credentials: Credentials,
 }
 
-/// A file of certificates that can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {problem}; a file with certificates in PEM form is needed")]
-pub struct CertificateProblem {
-    path: String,
-    problem: String,
-}
-
 impl Endpoint {
     /// An endpoint. Certificates are checked against `ca_file`, else against Mozilla's roots.
     pub fn new(url: &str, credentials: Credentials, ca_file: Option<&Path>) -> Result<Endpoint, CertificateProblem> {
         let roots = match ca_file {
-            Some(path) => RootCerts::from(certificates(path)?),
+            Some(path) => {
+                let read = certificates::read(path)?;
+                RootCerts::from(
+                    read.iter()
+                        .map(|held| Certificate::from_der(held).to_owned())
+                        .collect::<Vec<_>>(),
+                )
+            }
             None => RootCerts::WebPki,
         };
         let config = Agent::config_builder()
@@ -144,24 +144,5 @@ impl Endpoint {
         // What the other end can't take will not get better by being sent again.
         failure.refused = matches!(status.as_u16(), 400 | 413 | 422);
         Err(failure)
-    }
-}
-
-/// The certificates of a PEM file.
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CertificateProblem> {
-    let problem = |problem: String| CertificateProblem {
-        path: path.display().to_string(),
-        problem,
-    };
-    let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-    let mut found = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| problem(error.to_string()))? {
-            found.push(certificate);
-        }
-    }
-    match found.is_empty() {
-        true => Err(problem("it holds no certificate".to_owned())),
-        false => Ok(found),
     }
 }

@@ -169,24 +169,7 @@ fn mend(file: &mut File) -> io::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A folder of its own that goes away with its test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("stakeout-lines-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).expect("a folder");
-            Folder(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::edge::folder::Folder;
 
     fn told(numbers: std::ops::Range<u32>) -> Vec<Told> {
         numbers
@@ -208,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_file_is_not_written_again_after_a_crash() {
-        let folder = Folder::new("crash");
+        let folder = Folder::new("lines-crash");
         let path = folder.0.join("alerts");
         open(&path, 1 << 20).deliver(&told(0..3)).expect("written");
         // The crash came before the cursor was kept, and cut the line after the third.
@@ -223,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_file_that_has_grown_makes_room_and_older_ones_go() {
-        let folder = Folder::new("rotation");
+        let folder = Folder::new("lines-rotation");
         let path = folder.0.join("alerts");
         let mut sink = open(&path, 20);
         for number in 0..5 {
@@ -237,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_file_that_somebody_moved_is_begun_anew() {
-        let folder = Folder::new("moved");
+        let folder = Folder::new("lines-moved");
         let path = folder.0.join("alerts");
         let mut sink = open(&path, 1 << 20);
         sink.deliver(&told(0..1)).expect("written");

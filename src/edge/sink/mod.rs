@@ -19,7 +19,8 @@ mod webhook;
 pub use alertmanager::AlertmanagerSink;
 pub use ecs::document as ecs_document;
 pub use elasticsearch::ElasticsearchSink;
-pub use endpoint::{CertificateProblem, Credentials, Endpoint};
+pub use endpoint::{Credentials, Endpoint};
+
 pub use explain::explanation;
 pub use lines::{FileSink, Rotation, StdoutSink};
 pub use ocsf::document as ocsf_document;

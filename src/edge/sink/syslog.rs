@@ -2,8 +2,8 @@
 //! octet counting) or TLS (RFC 5425).
 
 use super::{Sink, SinkFailure, Told};
+use crate::edge::certificates::{self, CertificateProblem};
 use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -50,7 +50,7 @@ impl SyslogSink {
     /// A receiver at `address` (host and port). Over TLS its certificate must be signed by one in `ca_file`.
     pub fn new(transport: SyslogTransport, address: &str, ca_file: Option<&Path>) -> io::Result<SyslogSink> {
         let tls = match (transport, ca_file) {
-            (SyslogTransport::Tls, Some(path)) => Some(Arc::new(client_config(path)?)),
+            (SyslogTransport::Tls, Some(path)) => Some(Arc::new(client_config(path).map_err(io::Error::other)?)),
             (SyslogTransport::Tls, None) => {
                 return Err(io::Error::other("a `tls://` receiver needs a `ca_file`"));
             }
@@ -132,17 +132,12 @@ impl Sink for SyslogSink {
     }
 }
 
-fn client_config(ca_file: &Path) -> io::Result<ClientConfig> {
+fn client_config(ca_file: &Path) -> Result<ClientConfig, CertificateProblem> {
     let mut roots = RootCertStore::empty();
-    let named = |error: String| io::Error::other(format!("{}: {error}", ca_file.display()));
-    let certificates =
-        rustls::pki_types::CertificateDer::pem_file_iter(ca_file).map_err(|error| named(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| named(error.to_string()))?;
-        roots.add(certificate).map_err(|error| named(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(named("it holds no certificate".to_owned()));
+    for certificate in certificates::read(ca_file)? {
+        roots
+            .add(certificate)
+            .map_err(|error| CertificateProblem::new(ca_file, error))?;
     }
     Ok(ClientConfig::builder()
         .with_root_certificates(roots)

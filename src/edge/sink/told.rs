@@ -30,6 +30,16 @@ impl Told {
         }
     }
 
+    /// The alert's id and the count of this form: the key by which a document that arrives again is known.
+    pub fn key(&self) -> (String, u64) {
+        let document: serde_json::Value = serde_json::from_str(&self.ecs).unwrap_or_default();
+        let id = document["event"]["id"].as_str().unwrap_or_default();
+        (
+            id.to_owned(),
+            document["stakeout"]["count"].as_u64().unwrap_or_default(),
+        )
+    }
+
     /// As bytes of the outbox.
     pub fn write(&self) -> Vec<u8> {
         postcard::to_allocvec(self).expect("two texts always serialise")

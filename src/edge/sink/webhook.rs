@@ -6,7 +6,6 @@ use super::{DocumentForm, Sink, SinkFailure, Told};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
-use serde_json::Value;
 use sha2::Sha256;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -61,14 +60,9 @@ impl Sink for WebhookSink {
     fn deliver(&mut self, told: &[Told]) -> Result<(), SinkFailure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for told in told {
-            let document: Value = serde_json::from_str(&told.ecs).unwrap_or_default();
-            let id = format!(
-                "{}:{}",
-                document["event"]["id"].as_str().unwrap_or_default(),
-                document["stakeout"]["count"]
-            );
+            let (id, count) = told.key();
             let body = told.document(self.form);
-            let headers = self.headers(id, now.as_secs(), body);
+            let headers = self.headers(format!("{id}:{count}"), now.as_secs(), body);
             self.endpoint.post("", "application/json", &headers, body.as_bytes())?;
         }
         Ok(())

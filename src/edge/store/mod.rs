@@ -370,24 +370,8 @@ fn next_key(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<u64, redb:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::folder::Folder;
     use std::io::Write as _;
-
-    /// A folder of its own that goes away with its test.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Folder {
-            let path = std::env::temp_dir().join(format!("stakeout-store-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            Folder(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     fn commit(store: &Store, records: &[&str], told: &[&str]) {
         let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
@@ -413,7 +397,7 @@ mod tests {
 
     #[test]
     fn what_was_committed_is_there_after_opening_again() {
-        let folder = Folder::new("again");
+        let folder = Folder::new("store-again");
         {
             let store = Store::open(&folder.0).expect("a store");
             commit(&store, &["a", "b"], &["x"]);
@@ -433,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_takes_the_place_of_the_records_before_it() {
-        let folder = Folder::new("snapshot");
+        let folder = Folder::new("store-snapshot");
         let store = Store::open(&folder.0).expect("a store");
         assert_eq!(store.snapshot().expect("none"), None);
         commit(&store, &["a", "b"], &[]);
@@ -454,7 +438,7 @@ mod tests {
 
     #[test]
     fn a_new_sink_begins_with_the_next_alert_and_a_slow_one_keeps_what_it_needs() {
-        let folder = Folder::new("sinks");
+        let folder = Folder::new("store-sinks");
         let store = Store::open(&folder.0).expect("a store");
         commit(&store, &["a"], &["x"]);
         assert_eq!(store.cursor("file").expect("a cursor"), 1);
@@ -469,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_damaged_or_in_use_is_refused_with_what_to_do() {
-        let folder = Folder::new("damaged");
+        let folder = Folder::new("store-damaged");
         {
             let store = Store::open(&folder.0).expect("a store");
             commit(&store, &["a"], &[]);

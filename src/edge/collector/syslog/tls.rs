@@ -1,5 +1,6 @@
 //! Certificates of a listener, and of those who may send to it.
 
+use crate::edge::certificates;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -92,15 +93,7 @@ impl TlsFiles {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
-    let wrong = |problem: String| file_problem(path, "certificates", problem);
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    let found = read
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(error.to_string()))?;
-    if found.is_empty() {
-        return Err(wrong("there is none in it".to_owned()));
-    }
-    Ok(found)
+    certificates::read(path).map_err(|wrong| file_problem(path, "certificates", wrong.problem))
 }
 
 fn file_problem(path: &Path, wanted: &'static str, problem: String) -> TlsProblem {
