@@ -1,7 +1,6 @@
 //! The command line: arguments, help texts and exit statuses.
 
 use crate::edge::sink::printable;
-use crate::engine::program::EngineBounds;
 use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
@@ -253,16 +252,16 @@ impl Written {
 }
 
 fn request(arguments: ReplayArguments) -> anyhow::Result<Replay> {
-    let Site { config, catalog } = arguments.written.read()?;
+    let site = arguments.written.read()?;
+    let bounds = site.engine_bounds();
+    let Site { config, catalog } = site;
     let alerts_per_day = arguments.budget.unwrap_or(config.alerts_per_day);
     Ok(Replay {
         catalog,
         networks: config.networks,
         assets: config.assets,
         site_zone: config.timezone,
-        bounds: EngineBounds {
-            entities_per_key_group_max: config.bounds.entities_per_key_group_max.min(u32::MAX as usize) as u32,
-        },
+        bounds,
         flows_max: config.bounds.flows_max,
         disorder_max: config.bounds.disorder_max,
         inputs: arguments.inputs,

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::domain::Mistake;
 use crate::edge::lookup::SystemsDatabase;
 use crate::engine::catalog::{Catalog, embedded};
+use crate::engine::program::EngineBounds;
 use anyhow::{Context as _, bail};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,16 @@ pub struct Site {
     pub config: Config,
     /// The detectors, with what the configuration changes about them.
     pub catalog: Catalog,
+}
+
+impl Site {
+    /// The bounds of the engine.
+    pub fn engine_bounds(&self) -> EngineBounds {
+        let most = self.config.bounds.entities_per_key_group_max;
+        EngineBounds {
+            entities_per_key_group_max: u32::try_from(most).unwrap_or(u32::MAX),
+        }
+    }
 }
 
 /// Reads everything that a site has written. The outer error is a file that can't be read, the inner one every mistake.

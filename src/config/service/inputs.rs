@@ -1,7 +1,7 @@
 //! What is collected.
 
 use super::listeners::{self, NetflowInput, SyslogInput};
-use super::text;
+use super::{text, whole, yes_or_no};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Mistake, Place};
 
@@ -66,14 +66,8 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
     if let Some(place) = place.get("netflow") {
         inputs.netflow = listeners::netflow(&place, mistakes);
     }
-    for (key, wanted) in [("stdin", &mut inputs.stdin), ("journal", &mut inputs.journal)] {
-        if let Some(place) = place.get(key) {
-            match place.value().as_bool() {
-                Some(value) => *wanted = value,
-                None => mistakes.push(place.mistake("must be true or false")),
-            }
-        }
-    }
+    inputs.stdin = yes_or_no(place, "stdin", false, mistakes);
+    inputs.journal = yes_or_no(place, "journal", false, mistakes);
     let listed = match place.get("files") {
         Some(place) => bounded(&place, mistakes),
         None => Vec::new(),
@@ -110,26 +104,12 @@ fn interface(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<InterfaceI
         mistakes.push(item.mistake("the interface has no `name`"));
         return None;
     };
-    let mut whole = |key: &str, usual: u64, least: u64, most: u64| {
-        let Some(place) = item.get(key) else { return usual };
-        match place.value().as_u64() {
-            Some(number) if (least..=most).contains(&number) => number,
-            _ => {
-                mistakes.push(place.mistake(format!("must be a whole number from {least} to {most}")));
-                usual
-            }
-        }
-    };
-    let snap_bytes = whole("snap_bytes", 65_535, 64, 262_144) as u32;
-    let buffer_bytes = whole("buffer_bytes", 64 << 20, 1 << 20, 2_000_000_000) as u32;
-    let workers = whole("workers", 1, 1, 64) as usize;
-    let promiscuous = match item.get("promiscuous") {
-        None => true,
-        Some(place) => place.value().as_bool().unwrap_or_else(|| {
-            mistakes.push(place.mistake("must be `true` or `false`"));
-            true
-        }),
-    };
+    let mut number =
+        |key: &str, usual: u64, least: u64, most: u64| whole(item, key, least, most, mistakes).unwrap_or(usual);
+    let snap_bytes = number("snap_bytes", 65_535, 64, 262_144) as u32;
+    let buffer_bytes = number("buffer_bytes", 64 << 20, 1 << 20, 2_000_000_000) as u32;
+    let workers = number("workers", 1, 1, 64) as usize;
+    let promiscuous = yes_or_no(item, "promiscuous", true, mistakes);
     Some(InterfaceInput {
         name: text(&name, mistakes)?,
         filter: item.get("filter").and_then(|place| text(&place, mistakes)),

@@ -76,12 +76,7 @@ impl Service {
         if let Some(place) = root.get("sinks") {
             service.sinks = sinks::read(&place, mistakes);
         }
-        if let Some(place) = root.get("confine") {
-            match place.value().as_bool() {
-                Some(confine) => service.confine = confine,
-                None => mistakes.push(place.mistake("must be `true` or `false`")),
-            }
-        }
+        service.confine = yes_or_no(root, "confine", true, mistakes);
         if let Some(place) = root.get("store") {
             expect_mapping(&place, &["commit_every", "snapshot_every"], mistakes);
             for (key, setting) in [
@@ -105,6 +100,24 @@ fn text(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<String> {
             None
         }
     }
+}
+
+/// A whole number within bounds.
+fn whole(item: &Place<'_>, key: &str, least: u64, most: u64, mistakes: &mut Vec<Mistake>) -> Option<u64> {
+    let place = item.get(key)?;
+    let number = place.value().as_u64().filter(|number| (least..=most).contains(number));
+    if number.is_none() {
+        mistakes.push(place.mistake(format!("must be a whole number from {least} to {most}")));
+    }
+    number
+}
+
+fn yes_or_no(item: &Place<'_>, key: &str, usual: bool, mistakes: &mut Vec<Mistake>) -> bool {
+    let Some(place) = item.get(key) else { return usual };
+    place.value().as_bool().unwrap_or_else(|| {
+        mistakes.push(place.mistake("must be true or false"));
+        usual
+    })
 }
 
 fn duration(place: &Place<'_>, usual: Duration, mistakes: &mut Vec<Mistake>) -> Duration {

@@ -1,6 +1,6 @@
 //! Where alerts go.
 
-use super::{Secret, text};
+use super::{Secret, text, whole};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Duration, Mistake, Place};
 use std::path::PathBuf;
@@ -370,15 +370,6 @@ fn needed(item: &Place<'_>, key: &str, mistakes: &mut Vec<Mistake>) -> Option<St
         return None;
     };
     text(&place, mistakes)
-}
-
-fn whole(item: &Place<'_>, key: &str, least: u64, most: u64, mistakes: &mut Vec<Mistake>) -> Option<u64> {
-    let place = item.get(key)?;
-    let number = place.value().as_u64().filter(|number| (least..=most).contains(number));
-    if number.is_none() {
-        mistakes.push(place.mistake(format!("must be a whole number from {least} to {most}")));
-    }
-    number
 }
 
 fn document_format(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> DocumentFormat {

@@ -28,7 +28,7 @@ use crate::edge::collector::{FileCollector, FilePattern, Places, Queue, queue};
 use crate::edge::store::Store;
 use crate::engine::feed::Feed;
 use crate::engine::pipeline::Engine;
-use crate::engine::program::{EngineBounds, Program};
+use crate::engine::program::Program;
 use crate::engine::triage::Budget;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -136,10 +136,8 @@ fn data_dir(mut service: Service) -> Service {
 }
 
 fn feed(site: Site, threads: usize) -> anyhow::Result<Feed> {
+    let bounds = site.engine_bounds();
     let config = site.config;
-    let bounds = EngineBounds {
-        entities_per_key_group_max: config.bounds.entities_per_key_group_max.min(u32::MAX as usize) as u32,
-    };
     let program = Program::new(&site.catalog, config.networks, bounds)?;
     let budget = Budget::AlertsPerDay(config.alerts_per_day);
     let engine = Engine::new(program, budget, threads, config.timezone);
