@@ -1,7 +1,6 @@
 //! What can be asked over HTTP: real answers to real questions, and the description held against the service by
 //! schemathesis.
 
-#[allow(dead_code)]
 mod serving;
 
 use serde_json::Value;

@@ -1,7 +1,6 @@
 //! Live capture on a real interface: two ends of a virtual cable in a network namespace that the test makes, recorded
 //! frames sent into one end by tcpreplay, and what is told compared with a replay of what tcpdump recorded meanwhile.
 
-#[allow(dead_code)]
 mod serving;
 
 use serving::{Folder, Service, left_out};

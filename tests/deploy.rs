@@ -1,6 +1,5 @@
 //! What is in `deploy/` and the manual, held to what the service gives, with the real programs where they are installed.
 
-#[allow(dead_code)]
 mod serving;
 
 use serving::{Folder, PATIENCE, Service, left_out, recorded};

@@ -1,8 +1,6 @@
 //! What is pushed to `stakeout run` over HTTP: what was acknowledged is never lost, and faults of clients harm nobody
 //! but themselves.
 
-// It is shared with tests that use other parts of it.
-#[allow(dead_code)]
 mod serving;
 
 use flate2::{Compression, write::GzEncoder};

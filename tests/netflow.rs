@@ -1,8 +1,6 @@
 //! What softflowd exports of a recording against what the recording itself gives: the same flows with the same bytes
 //! and packets, whichever the version. Without softflowd the tests say so and do nothing.
 
-// They are shared with tests that use other parts of them.
-#[allow(dead_code)]
 mod serving;
 mod support;
 

@@ -1,6 +1,5 @@
 //! `stakeout run` on real logs: what it tells does not depend on how often it is killed, and nothing is told twice.
 
-#[allow(dead_code)]
 mod serving;
 
 use serving::{Folder, Service, recorded};

@@ -1,7 +1,6 @@
 //! Where alerts go, with real receivers: Prometheus' Alertmanager, OpenSSL's server, and sockets of our own for what a
 //! well receiver can't be made to show.
 
-#[allow(dead_code)]
 mod serving;
 
 use serving::{Folder, PATIENCE, Service, recorded};

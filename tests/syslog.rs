@@ -1,8 +1,6 @@
 //! What is sent to `stakeout run` as syslog and on standard input, by real senders: `logger`, rsyslog and OpenSSL. A test
 //! whose sender is not installed says so and does nothing.
 
-// It is shared with tests that use other parts of it.
-#[allow(dead_code)]
 mod serving;
 
 use serving::{Folder, Service, recorded};

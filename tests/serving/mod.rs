@@ -1,5 +1,7 @@
 //! A service that a test starts, asks and ends.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
