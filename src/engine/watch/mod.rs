@@ -29,6 +29,7 @@ use super::population::EPOCH_SECONDS;
 use crate::domain::{Context, Definition, Duration, Entity, Event, Expected, Field, MemoryName, NormalIf, Timestamp};
 use serde::{Deserialize, Serialize};
 use total::Total;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The ladder of surprise: an open window gives at most one finding for each rung.
 const RUNGS: [f64; 8] = [2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
@@ -79,6 +80,9 @@ pub struct Plan {
     pub detector: u16,
     /// The window's place among the detector's windows.
     pub window: u16,
+    /// What its draws by lot begin with: the detector's name and the window's length, so that other detectors may come
+    /// and go.
+    seed: u64,
     /// The window's length.
     pub length: Duration,
     /// How long after its end a window takes late events.
@@ -123,6 +127,7 @@ impl Plan {
         Plan {
             detector,
             window,
+            seed: xxh3_64_with_seed(definition.id.as_bytes(), length.nanos() as u64),
             length,
             lateness: definition.lateness,
             decay: Decay::new(definition.baseline.half_life, length),
@@ -178,9 +183,9 @@ impl Plan {
 
     /// A hash of detector, window length, entity and a number (SplitMix64's finaliser).
     fn mixed(&self, entity: u64, number: i32) -> u64 {
-        let plan = (u64::from(self.detector) << 48) | (u64::from(self.window) << 32);
         let mut mixed = entity
-            ^ plan
+            ^ self
+                .seed
                 .wrapping_add(u64::from(number as u32))
                 .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
