@@ -13,6 +13,10 @@ pub struct Definition {
     pub id: String,
     /// Written in the definition, or else the first 12 hex digits of the SHA-256 of its text.
     pub version: String,
+    /// A digest of what decides what its learned state means: whom, which events and how they are measured and judged,
+    /// without [`Definition::at_least`] and all that is for people. State that was learned under one may be used under
+    /// the same only.
+    pub meaning: String,
     /// What it means and why it matters.
     pub description: String,
     /// Whom the baseline is about; at least one field, at most [`Definition::ENTITY_FIELDS_MAX`].

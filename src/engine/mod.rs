@@ -17,6 +17,7 @@ pub mod select;
 mod selection;
 pub mod series;
 pub mod snapshot;
+pub mod succession;
 pub mod table;
 pub mod triage;
 pub mod watch;

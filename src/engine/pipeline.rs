@@ -8,6 +8,7 @@ use super::population::{Population, Uniformity, Version, epoch_of};
 use super::program::Program;
 use super::selection::Selection;
 use super::snapshot::{self, Saved, SnapshotProblem};
+use super::succession::{Restored, SavedCatalog, Succession};
 use super::triage::{Budget, Counters, Desk, Triage};
 use crate::domain::{
     Alert, CaptureLoss, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity,
@@ -237,7 +238,7 @@ impl Engine {
             .collect();
         leases.sort_unstable();
         snapshot::write(&Saved {
-            plans: snapshot::plan_names(&self.program.definitions),
+            catalog: SavedCatalog::of(&self.program),
             epoch: self.epoch,
             now: self.now,
             last_event: self.last_event,
@@ -251,31 +252,27 @@ impl Engine {
         })
     }
 
-    /// Takes up what an earlier run has saved. To be called before the first event.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), SnapshotProblem> {
+    /// Takes up what an earlier run has saved: what detectors learned that are still the same goes on, wherever they stand
+    /// among the others. To be called before the first event.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, SnapshotProblem> {
         let saved = snapshot::read(bytes)?;
-        let plans = snapshot::plan_names(&self.program.definitions);
-        if saved.plans != plans {
-            let other = saved.plans.iter().find(|plan| !plans.contains(plan));
-            let missing = plans.iter().find(|plan| !saved.plans.contains(plan));
-            let what = other.or(missing).map_or_else(|| "their order".to_owned(), Clone::clone);
-            return Err(SnapshotProblem::OtherDetectors { what });
-        }
+        let succession = Succession::new(&saved.catalog, &self.program);
         let corrupt = |what: &str| SnapshotProblem::Corrupt {
             reason: format!("{what} contradict themselves"),
         };
         let partitions = partition::restore(
             saved.entities,
+            &succession,
             &self.program,
             self.partitions.len(),
             &self.population.blank(),
         );
         self.partitions = partitions.ok_or_else(|| corrupt("entities"))?;
-        if !self.population.restore(saved.population) {
+        if !self.population.restore(saved.population, &succession) {
             return Err(corrupt("priors"));
         }
         let budget = self.triage.budget();
-        self.triage = saved.triage;
+        self.triage = saved.triage.handed_on(&succession);
         self.triage.set_budget(budget);
         self.epoch = saved.epoch;
         self.now = saved.now;
@@ -283,8 +280,9 @@ impl Engine {
         self.epoch_events = saved.epoch_events;
         self.leases = saved.leases.into_iter().collect();
         self.losses = saved.losses;
-        self.findings = saved.findings;
-        Ok(())
+        let findings = saved.findings.into_iter();
+        self.findings = findings.filter_map(|finding| succession.finding(finding)).collect();
+        Ok(succession.into_restored())
     }
 
     /// Engine time goes on to `time`, over the ends of epochs.

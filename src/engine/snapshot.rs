@@ -1,25 +1,26 @@
 //! Versioned bytes of what the engine has learned, so that last week teaches and today is judged.
 //!
-//! The form is a format number in two bytes, then postcard. It names its plans by detector, version and window, and is
-//! refused when they are others: a baseline that was learned by another definition answers another question. A form that
-//! is not known is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can
-//! take them up.
+//! The form is a format number in two bytes, then postcard. It names the detectors that learned and what decides the
+//! meaning of what they learned, because a baseline that was learned by another definition answers another question:
+//! [`super::succession`] tells whose state goes on. A form that is not known is refused whole, never half read. Entities
+//! are saved by their hash, so that any number of partitions can take them up.
 
 use super::loss::Losses;
 use super::partition::SavedEntities;
 use super::population::SavedPopulation;
+use super::succession::SavedCatalog;
 use super::triage::Triage;
-use crate::domain::{Definition, Finding, Timestamp};
+use crate::domain::{Finding, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 7;
+pub const FORMAT: u16 = 8;
 
 /// Everything that the engine has learned and has open.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Saved<'a> {
-    pub(super) plans: Vec<String>,
+    pub(super) catalog: SavedCatalog,
     pub(super) epoch: Option<i64>,
     pub(super) now: Timestamp,
     pub(super) last_event: Option<Timestamp>,
@@ -55,25 +56,6 @@ pub enum SnapshotProblem {
         /// What was wrong.
         reason: String,
     },
-    /// It was learned by other detectors.
-    #[error("the state was learned by other detectors ({what}); use the same definitions, or remove it to begin anew")]
-    OtherDetectors {
-        /// A difference.
-        what: String,
-    },
-}
-
-/// The names of all plans: detector, version and window.
-pub(super) fn plan_names(definitions: &[Definition]) -> Vec<String> {
-    definitions
-        .iter()
-        .flat_map(|definition| {
-            definition
-                .windows
-                .iter()
-                .map(move |window| format!("{}@{}/{window}", definition.id, definition.version))
-        })
-        .collect()
 }
 
 pub(super) fn write(saved: &Saved<'_>) -> Result<Vec<u8>, SnapshotProblem> {

@@ -8,6 +8,8 @@
 //!    fourth actor with the same detector and target within an hour, one alert about the target takes them in.
 //! 3. *Budget*: an incident is told once its surprise passes the detector's bar.
 
+mod saved;
+
 use crate::domain::{Actor, Alert, Definition, Duration, Entity, Field, Finding, Supporting, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

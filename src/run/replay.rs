@@ -5,7 +5,7 @@ use super::merge::Merge;
 use super::output::{Format, Output, default_format};
 use super::progress::Progress;
 use super::shutdown::{DRAIN, Shutdown};
-use super::state::StateFile;
+use super::state::{StateFile, changes};
 use super::summary::{InputSummary, Summary};
 use crate::domain::{Alert, Assets, Networks};
 use crate::edge::sink::Letterhead;
@@ -94,7 +94,10 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     };
     let mut engine = Engine::new(program, request.budget, request.threads, request.site_zone.clone());
     if let Some(state) = &state {
-        state.restore(&mut engine)?;
+        let restored = state.restore(&mut engine)?;
+        if let Some(changes) = restored.as_ref().and_then(changes).filter(|_| !request.quiet) {
+            let _ = writeln!(stderr, "learned state: {changes}");
+        }
     }
     let reading = reading(request, shutdown.stop.clone());
     let mut complaints = Vec::new();

@@ -1,6 +1,7 @@
 //! The folder of what was learned: read before the first event, written after the last.
 
 use crate::engine::pipeline::Engine;
+use crate::engine::succession::Restored;
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
@@ -34,11 +35,14 @@ impl StateFile {
         })
     }
 
-    /// Takes up what an earlier run has learned, if there was one.
-    pub(super) fn restore(&self, engine: &mut Engine) -> anyhow::Result<()> {
+    /// Takes up what an earlier run has learned, if there was one. Gives what became of its detectors.
+    pub(super) fn restore(&self, engine: &mut Engine) -> anyhow::Result<Option<Restored>> {
         match std::fs::read(&self.path) {
-            Ok(bytes) => engine.restore(&bytes).with_context(|| self.path.display().to_string()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Ok(bytes) => {
+                let restored = engine.restore(&bytes);
+                restored.map(Some).with_context(|| self.path.display().to_string())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading learned state from {}", self.path.display())),
         }
     }
@@ -53,4 +57,21 @@ impl StateFile {
         }
         written.with_context(|| format!("{}: learned state was not kept, make room", self.path.display()))
     }
+}
+
+/// What became of detectors that are not as they were; nothing when all are.
+pub(super) fn changes(restored: &Restored) -> Option<String> {
+    let Restored { kept, anew, ended } = restored;
+    if anew.is_empty() && ended.is_empty() {
+        return None;
+    }
+    let mut text = format!("{kept} detectors go on with what they learned");
+    if !anew.is_empty() {
+        let anew: Vec<String> = anew.iter().map(|(id, why)| format!("{id} ({})", why.word())).collect();
+        text.push_str(&format!("; these begin anew: {}", anew.join(", ")));
+    }
+    if !ended.is_empty() {
+        text.push_str(&format!("; these have ended: {}", ended.join(", ")));
+    }
+    Some(text)
 }

@@ -3,6 +3,7 @@
 use super::{Compiled, expectation, number, sentence, short_hash};
 use crate::domain::{Definition, Duration, Field, FieldKind, Level, Measure, Mistake, Place, Tail};
 use crate::engine::select::{Selections, unknown_field};
+use yaml_serde::Value;
 
 const KEYS: [&str; 26] = [
     "title",
@@ -31,6 +32,19 @@ const KEYS: [&str; 26] = [
     "modified",
     "status",
     "license",
+];
+
+/// The keys that decide what learned state means.
+const LEARNING_KEYS: [&str; 9] = [
+    "entity",
+    "detection",
+    "measure",
+    "tail",
+    "windows",
+    "lateness",
+    "sessions",
+    "absence",
+    "baseline",
 ];
 
 /// The tactics of MITRE ATT&CK for Enterprise, as Sigma writes them.
@@ -128,6 +142,7 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
             title: title?,
             id: id?,
             version: version?,
+            meaning: meaning(root),
             description: description?,
             entity,
             target,
@@ -146,6 +161,60 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
             sentence: sentence.unwrap_or_default(),
         },
     })
+}
+
+/// The digest of what decides what learned state means, the same however the text is laid out.
+fn meaning(root: &Place<'_>) -> String {
+    let mut text = String::new();
+    for key in LEARNING_KEYS {
+        if let Some(place) = root.get(key) {
+            text.push_str(key);
+            canonical(place.value(), &mut text);
+        }
+    }
+    short_hash(&text, 8)
+}
+
+/// Writes a value so that equal ones are equal texts: mappings in the order of their keys.
+fn canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Mapping(mapping) => {
+            let mut pairs: Vec<(String, &Value)> = mapping
+                .iter()
+                .map(|(key, value)| {
+                    let mut text = String::new();
+                    canonical(key, &mut text);
+                    (text, value)
+                })
+                .collect();
+            pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+            text.push('{');
+            for (key, value) in pairs {
+                text.push_str(&key);
+                text.push(':');
+                canonical(value, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Sequence(items) => {
+            text.push('[');
+            for item in items {
+                canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        // Text in quotes, so that no text can look like a list.
+        Value::String(word) => text.push_str(&format!("{word:?}")),
+        Value::Number(number) => text.push_str(&number.to_string()),
+        Value::Bool(yes) => text.push_str(&yes.to_string()),
+        Value::Null => text.push('~'),
+        Value::Tagged(tagged) => {
+            text.push_str(&tagged.tag.to_string());
+            canonical(&tagged.value, text);
+        }
+    }
 }
 
 struct Reader<'r> {

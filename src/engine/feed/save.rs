@@ -5,6 +5,7 @@ use crate::domain::{Alert, Event, Field, Timestamp};
 use crate::engine::decoder::Tally;
 use crate::engine::order::{OrderBuffer, Stamped, TimeGuard};
 use crate::engine::snapshot::SnapshotProblem;
+use crate::engine::succession::Restored;
 use serde::{Deserialize, Serialize};
 
 /// The newest form.
@@ -97,8 +98,10 @@ impl Feed {
         })
     }
 
-    /// Takes up what was saved. To be called before the first record.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), FeedProblem> {
+    /// Takes up what was saved, as [`Engine::restore`] does. To be called before the first record.
+    ///
+    /// [`Engine::restore`]: crate::engine::pipeline::Engine::restore
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, FeedProblem> {
         let damaged = |reason: String| FeedProblem::Damaged { reason };
         let Some((format, body)) = bytes.split_first_chunk::<2>() else {
             return Err(damaged(format!("{} bytes", bytes.len())));
@@ -118,7 +121,7 @@ impl Feed {
         if !same {
             return Err(damaged("it knows other fields than this version".to_owned()));
         }
-        self.engine.restore(saved.engine)?;
+        let restored = self.engine.restore(saved.engine)?;
         for (number, saved) in saved.inputs {
             let input = saved
                 .input()
@@ -128,7 +131,7 @@ impl Feed {
         self.received = saved.received;
         self.horizon = saved.horizon;
         self.waiting = saved.waiting.into_iter().map(Waiting::new).collect();
-        Ok(())
+        Ok(restored)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::Timestamp;
 use crate::engine::pipeline::partition_of;
 use crate::engine::population::EpochSummary;
 use crate::engine::program::Program;
+use crate::engine::succession::Succession;
 use crate::engine::table::{Contacts, Row, Table};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -124,18 +125,15 @@ fn saved_wakes<'a>(
     })
 }
 
-/// So many partitions that go on from what was saved. Nothing when it contradicts itself.
+/// So many partitions that go on from what was saved of the detectors that go on. Nothing when it contradicts itself.
 pub(in crate::engine) fn restore(
     saved: SavedEntities<'_>,
+    succession: &Succession,
     program: &Program,
     count: usize,
     blank: &EpochSummary,
 ) -> Option<Vec<Partition>> {
-    let plans = program.plans.len();
-    let fits = saved.tables.len() == program.kinds.len()
-        && saved.summary.votes.len() == plans
-        && saved.wakes.iter().all(|wake| usize::from(wake.plan) < plans);
-    if !fits {
+    if saved.tables.len() != succession.kinds_saved() || !saved.summary.fits(succession) {
         return None;
     }
     let mut partitions: Vec<Partition> = (0..count)
@@ -146,10 +144,14 @@ pub(in crate::engine) fn restore(
         .collect();
     let first = partitions.first_mut()?;
     first.judgements = saved.judgements;
-    first.summary = saved.summary;
-    // Where each saved row has gone to, by kind.
-    let mut places: Vec<Vec<(usize, u32)>> = Vec::with_capacity(saved.tables.len());
+    first.summary = saved.summary.handed_on(succession, blank.clone());
+    // Where each saved row has gone to, by saved kind; nowhere where nobody is left to watch it.
+    let mut places: Vec<Vec<Option<(usize, u32)>>> = Vec::with_capacity(saved.tables.len());
     for (kind, table) in saved.tables.into_iter().enumerate() {
+        let Some(kind) = succession.kind(kind) else {
+            places.push(vec![None; table.rows.len()]);
+            continue;
+        };
         for (group, cells) in table.contacts {
             let cells: Contacts = cells.try_into().ok()?;
             let partition = usize::from(group) * count / crate::domain::KEY_GROUPS;
@@ -160,28 +162,60 @@ pub(in crate::engine) fn restore(
         first.take_up_shared_visits(table.shared_visits);
         let mut own = Vec::with_capacity(table.rows.len());
         for row in table.rows {
-            let row = row.into_owned();
-            if row.watches.iter().any(|posted| usize::from(posted.plan) >= plans) {
-                return None;
-            }
+            let Some(row) = handed_on(row.into_owned(), succession)? else {
+                own.push(None);
+                continue;
+            };
             let partition = partition_of(row.hash, count);
             let number = partitions.get_mut(partition)?.tables.get_mut(kind)?.take_up(row);
-            own.push((partition, number));
+            own.push(Some((partition, number)));
         }
         places.push(own);
     }
     for wake in saved.wakes {
-        let (partition, row) = *places.get(usize::from(wake.kind))?.get(wake.row as usize)?;
+        if usize::from(wake.plan) >= succession.plans_saved() {
+            return None;
+        }
+        let place = *places.get(usize::from(wake.kind))?.get(wake.row as usize)?;
+        let (Some((partition, row)), Some(plan)) = (place, succession.plan(wake.plan)) else {
+            continue;
+        };
+        let kind = succession.kind(usize::from(wake.kind))?;
         let partition = partitions.get_mut(partition)?;
-        let hash = partition.tables.get(usize::from(wake.kind))?.row(row)?.hash;
+        let hash = partition.tables.get(kind)?.row(row)?.hash;
         partition.wakes.push(Reverse(Wake {
             at: wake.at,
-            kind: wake.kind,
+            kind: kind as u8,
             hash,
-            plan: wake.plan,
+            plan,
             row,
             silence: wake.silence,
         }));
     }
     Some(partitions)
+}
+
+/// A row with the watches of detectors that go on: nothing within when none of its watches does, nothing at all when it
+/// contradicts itself.
+fn handed_on(mut row: Row, succession: &Succession) -> Option<Option<Row>> {
+    let plans = succession.plans_saved();
+    if row.watches.iter().any(|posted| usize::from(posted.plan) >= plans) {
+        return None;
+    }
+    let was_watched = !row.watches.is_empty();
+    let watches = std::mem::take(&mut row.watches).into_vec().into_iter();
+    row.watches = watches
+        .filter_map(|mut posted| {
+            posted.plan = succession.plan(posted.plan)?;
+            if succession.is_tuned(posted.plan) {
+                posted.watch.reconsider();
+            }
+            Some(posted)
+        })
+        .collect();
+    if was_watched && row.watches.is_empty() {
+        return Some(None);
+    }
+    row.newborn &= row.watches.iter().any(|posted| !posted.settled);
+    Some(Some(row))
 }

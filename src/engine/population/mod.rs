@@ -8,6 +8,7 @@ mod uniformity;
 pub use belief::{Belief, Prior, PriorVotes, Votes};
 pub use uniformity::{P_BOUNDS, Uniformity};
 
+use super::succession::Succession;
 use super::triage::Budget;
 use crate::domain::{Definition, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,8 @@ pub struct EpochSummary {
     pub judgements: Vec<u64>,
     /// Entities that voted, by plan.
     pub entities: Vec<u64>,
-    /// How many epochs this is about.
-    epochs: u64,
+    /// How many epochs this is about, by plan: a detector may have come later than others.
+    epochs: Vec<u64>,
 }
 
 impl EpochSummary {
@@ -61,7 +62,7 @@ impl EpochSummary {
                 .collect(),
             judgements: vec![0; beliefs.len()],
             entities: vec![0; beliefs.len()],
-            epochs: 0,
+            epochs: vec![0; beliefs.len()],
         }
     }
 
@@ -76,6 +77,25 @@ impl EpochSummary {
         for (held, other) in self.entities.iter_mut().zip(&other.entities) {
             *held += other;
         }
+    }
+
+    /// Whether it is about the plans that were saved.
+    pub(super) fn fits(&self, succession: &Succession) -> bool {
+        [
+            self.votes.len(),
+            self.judgements.len(),
+            self.entities.len(),
+            self.epochs.len(),
+        ] == [succession.plans_saved(); 4]
+    }
+
+    /// What it says of the plans that go on, in `blank`.
+    pub(super) fn handed_on(self, succession: &Succession, mut blank: EpochSummary) -> EpochSummary {
+        succession.hand_on_plans(self.votes, &mut blank.votes);
+        succession.hand_on_plans(self.judgements, &mut blank.judgements);
+        succession.hand_on_plans(self.entities, &mut blank.entities);
+        succession.hand_on_plans(self.epochs, &mut blank.epochs);
+        blank
     }
 }
 
@@ -120,10 +140,43 @@ struct Held {
     recent: EpochSummary,
     earlier: EpochSummary,
     span: i64,
-    epochs: f64,
+    /// Forgotten counts of epochs since a detector came, by detector.
+    epochs: Vec<f64>,
     judgements: Vec<f64>,
     /// Forgotten sums over epochs of the entities that each detector judged, and of the epochs in which it judged any.
     entities: Vec<(f64, f64)>,
+}
+
+impl Held {
+    /// Nothing of so many detectors with plans of these beliefs.
+    fn new(own: &[Belief], detectors: usize) -> Held {
+        Held {
+            recent: EpochSummary::new(own),
+            earlier: EpochSummary::new(own),
+            span: i64::MIN,
+            epochs: vec![0.0; detectors],
+            judgements: vec![0.0; detectors],
+            entities: vec![(0.0, 0.0); detectors],
+        }
+    }
+
+    /// Whether it is about the detectors that were saved.
+    fn fits(&self, succession: &Succession) -> bool {
+        self.recent.fits(succession)
+            && self.earlier.fits(succession)
+            && [self.epochs.len(), self.judgements.len(), self.entities.len()] == [succession.detectors_saved(); 3]
+    }
+
+    /// What it says of the detectors that go on, in `blank`.
+    fn handed_on(self, succession: &Succession, mut blank: Held) -> Held {
+        blank.recent = self.recent.handed_on(succession, blank.recent);
+        blank.earlier = self.earlier.handed_on(succession, blank.earlier);
+        blank.span = self.span;
+        succession.hand_on_detectors(self.epochs, &mut blank.epochs);
+        succession.hand_on_detectors(self.judgements, &mut blank.judgements);
+        succession.hand_on_detectors(self.entities, &mut blank.entities);
+        blank
+    }
 }
 
 impl Population {
@@ -139,14 +192,7 @@ impl Population {
             .enumerate()
             .flat_map(|(number, definition)| definition.windows.iter().map(move |_| number as u16))
             .collect();
-        let held = Held {
-            recent: EpochSummary::new(&own),
-            earlier: EpochSummary::new(&own),
-            span: i64::MIN,
-            epochs: 0.0,
-            judgements: vec![0.0; definitions.len()],
-            entities: vec![(0.0, 0.0); definitions.len()],
-        };
+        let held = Held::new(&own, definitions.len());
         let mut population = Population {
             detector_of_plan,
             detectors: definitions.len(),
@@ -194,29 +240,26 @@ impl Population {
         }
     }
 
-    /// Takes up what was saved. Gives whether it is about the same plans.
-    pub(super) fn restore(&mut self, saved: SavedPopulation) -> bool {
-        let fits = |held: &Held| {
-            held.recent.votes.len() == self.own.len()
-                && held.earlier.votes.len() == self.own.len()
-                && held.judgements.len() == self.detectors
-                && held.entities.len() == self.detectors
-        };
+    /// Takes up what was saved of the detectors that go on. Gives whether it is about the detectors that were saved.
+    pub(super) fn restore(&mut self, saved: SavedPopulation, succession: &Succession) -> bool {
+        let fits = |held: &Held| held.fits(succession);
         if !fits(&saved.held) || !fits(&saved.current.1) || !saved.pending.iter().all(|(_, held)| fits(held)) {
             return false;
         }
+        let hand_on = |held: Held| held.handed_on(succession, Held::new(&self.own, self.detectors));
         let (number, current_held) = saved.current;
+        let current_held = hand_on(current_held);
+        let pending = saved.pending.into_iter().map(|(epoch, held)| {
+            let held = hand_on(held);
+            let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0), &held));
+            (epoch, version, held)
+        });
+        let pending = pending.collect();
+        let held = hand_on(saved.held);
         self.current = Arc::new(self.version(number, &current_held));
         self.current_held = current_held;
-        self.pending = saved
-            .pending
-            .into_iter()
-            .map(|(epoch, held)| {
-                let version = Arc::new(self.version(u64::try_from(epoch).unwrap_or(0), &held));
-                (epoch, version, held)
-            })
-            .collect();
-        self.held = saved.held;
+        self.pending = pending;
+        self.held = held;
         true
     }
 
@@ -241,9 +284,11 @@ impl Population {
             self.held.span = span;
         }
         self.held.recent.merge(summary);
-        self.held.recent.epochs += 1;
+        self.held.recent.epochs.iter_mut().for_each(|epochs| *epochs += 1);
         // Half of what was counted is forgotten after about a week.
-        self.held.epochs = self.held.epochs * 0.996 + 1.0;
+        for epochs in &mut self.held.epochs {
+            *epochs = *epochs * 0.996 + 1.0;
+        }
         for (judgements, (entities, epochs)) in self.held.judgements.iter_mut().zip(&mut self.held.entities) {
             *judgements *= 0.996;
             *entities *= 0.996;
@@ -283,12 +328,14 @@ impl Population {
     }
 
     fn version(&self, number: u64, held: &Held) -> Version {
-        let weeks = (held.recent.epochs + held.earlier.epochs) as f64 / EPOCHS_OF_WEEK;
+        let epochs = held.recent.epochs.iter().zip(&held.earlier.epochs);
+        let weeks = epochs.map(|(recent, earlier)| (recent + earlier) as f64 / EPOCHS_OF_WEEK);
         let beliefs = self
             .own
             .iter()
             .zip(held.recent.votes.iter().zip(&held.earlier.votes))
-            .map(|(own, (recent, earlier))| {
+            .zip(weeks)
+            .map(|((own, (recent, earlier)), weeks)| {
                 std::array::from_fn(|group| {
                     let mut votes = recent[group].clone();
                     votes.join_earlier(&earlier[group]);
@@ -309,12 +356,13 @@ impl Population {
             return vec![super::triage::FORMING_SURPRISE; self.detectors];
         };
         let prior = JUDGEMENTS_PER_DAY / 24.0 * JUDGEMENTS_WEIGHT;
-        let epochs = held.epochs + JUDGEMENTS_WEIGHT;
         let share = alerts.max(0.01) / self.detectors as f64;
         held.judgements
             .iter()
             .zip(&held.entities)
-            .map(|(judged, (entities, active))| {
+            .zip(&held.epochs)
+            .map(|((judged, (entities, active)), epochs)| {
+                let epochs = epochs + JUDGEMENTS_WEIGHT;
                 let expected = ((judged + prior) / epochs * 24.0).max(1.0);
                 let entities = (entities + JUDGEMENTS_WEIGHT) / (active + JUDGEMENTS_WEIGHT);
                 let bar = (expected / share.min(entities / DAYS_FOR_ONE_MISTAKE)).log10();

@@ -162,6 +162,16 @@ impl Watch {
         done
     }
 
+    /// The detector's `at_least` is another: what was worked out with it is worked out again.
+    pub fn reconsider(&mut self) {
+        match self {
+            Watch::Count(watch) => watch.reconsider(),
+            Watch::Magnitude(watch) => watch.reconsider(),
+            Watch::Quantile(watch) => watch.reconsider(),
+            Watch::Ratio(_) | Watch::Category(_) | Watch::Hours(_) | Watch::Interval(_) => {}
+        }
+    }
+
     /// When the entity's silence will have climbed its first rung; answers once a window.
     pub fn silence_due(&mut self, plan: &Plan, belief: &Belief, bar: f64) -> Option<Timestamp> {
         if !plan.absence {

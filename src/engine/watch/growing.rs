@@ -171,6 +171,11 @@ where
         &self.baseline
     }
 
+    /// The total from which the next rung is reached is worked out again.
+    pub fn reconsider(&mut self) {
+        self.known = Next::Unknown;
+    }
+
     /// Takes an event in.
     pub fn observe(
         &mut self,
