@@ -476,7 +476,7 @@ fn a_state_that_is_corrupt_or_foreign_is_refused() {
     let file = state.join("engine.state");
     let whole = fs::read(&file).expect("state was kept");
     for (bytes, told) in [
-        (&whole[..whole.len() / 2], "the state is corrupt"),
+        (&whole[..whole.len() / 2], "not written completely"),
         (&b"PK\x03\x04 something else altogether"[..], "engine.state: the state "),
         (&b""[..], "not written completely"),
     ] {

@@ -4,7 +4,7 @@
 
 mod sample;
 
-use sample::{Numbers, assert_same, inputs};
+use sample::{Numbers, assert_same, inputs, restore, saved};
 use stakeout::domain::{Alert, Duration, Event, Networks, Timestamp};
 use stakeout::engine::catalog::embedded;
 use stakeout::engine::order::{OrderBuffer, Stamped, TimeGuard};
@@ -117,9 +117,9 @@ fn alerts(events: Vec<Stamped>, manner: &Manner) -> Vec<Alert> {
             .iter()
             .filter(|(share, _)| length * share / 1000 == place)
         {
-            let bytes = engine.save(&mut alerts).expect("state is written");
+            let pieces = saved(&mut engine, &mut alerts);
             engine = begin(*partitions);
-            engine.restore(&bytes).expect("state is read");
+            restore(&mut engine, &pieces).expect("state is read");
         }
         if let Some(numbers) = &mut numbers
             && numbers.below(50) == 0
@@ -240,12 +240,28 @@ fn state_that_cannot_be_used_is_refused_whole() {
             jiff::tz::TimeZone::UTC,
         )
     };
-    let bytes = begin(2).save(&mut Vec::new()).expect("state is written");
-    assert!(begin(2).restore(&bytes).is_ok());
-    assert!(begin(3).restore(&bytes).is_ok());
-    assert!(begin(2).restore(&bytes[..1]).is_err());
-    assert!(begin(2).restore(&bytes[..bytes.len() / 2]).is_err());
-    assert!(begin(2).restore(&[9, 9, 9]).is_err());
+    let pieces = saved(&mut begin(2), &mut Vec::new());
+    assert!(restore(&mut begin(2), &pieces).is_ok());
+    assert!(restore(&mut begin(3), &pieces).is_ok());
+    assert!(restore(&mut begin(2), &pieces[..1]).is_err(), "key groups are missing");
+    assert!(
+        restore(&mut begin(2), &pieces[..pieces.len() - 1]).is_err(),
+        "one is missing"
+    );
+    assert!(
+        restore(&mut begin(2), &[&pieces[..], &pieces[1..2]].concat()).is_err(),
+        "one is there twice"
+    );
+    for cut in [1, pieces[0].len() / 2] {
+        assert!(
+            restore(
+                &mut begin(2),
+                &[vec![pieces[0][..cut].to_vec()], pieces[1..].to_vec()].concat()
+            )
+            .is_err()
+        );
+    }
+    assert!(restore(&mut begin(2), &[vec![9, 9, 9]]).is_err());
 }
 
 #[test]

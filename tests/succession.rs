@@ -3,7 +3,7 @@
 
 mod sample;
 
-use sample::{assert_same, inputs};
+use sample::{assert_same, inputs, restore, saved};
 use stakeout::domain::{Alert, Duration, Networks};
 use stakeout::engine::catalog::{Catalog, embedded};
 use stakeout::engine::order::{OrderBuffer, Stamped};
@@ -64,10 +64,10 @@ fn told(catalogs: &[(usize, Vec<&str>)]) -> (String, Vec<Restored>) {
     let (mut alerts, mut text, mut restored) = (Vec::new(), String::new(), Vec::new());
     for (place, stamped) in events.into_iter().enumerate() {
         while let Some((_, ids)) = catalogs.next_if(|(share, _)| length * share / 1000 <= place) {
-            let bytes = engine.save(&mut alerts).expect("state is written");
+            let pieces = saved(&mut engine, &mut alerts);
             take_down(&engine, &mut alerts, &mut text);
             engine = self::engine(program(ids, &[]));
-            restored.push(engine.restore(&bytes).expect("state is read"));
+            restored.push(restore(&mut engine, &pieces).expect("state is read"));
         }
         engine.push(stamped, &mut alerts);
     }
@@ -147,11 +147,11 @@ fn only_what_changes_the_meaning_of_learned_state_begins_anew() {
     for stamped in events().into_iter().take(20_000) {
         before.push(stamped, &mut alerts);
     }
-    let bytes = before.save(&mut alerts).expect("state is written");
+    let pieces = saved(&mut before, &mut alerts);
     let entities = before.totals().entities;
     let restore = |replaced: &[(&str, &str)]| {
         let mut after = engine(program(&ids, replaced));
-        let restored = after.restore(&bytes).expect("state is read");
+        let restored = sample::restore(&mut after, &pieces).expect("state is read");
         (restored, after.totals().entities)
     };
     for replaced in [

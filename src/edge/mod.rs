@@ -5,6 +5,7 @@ pub mod collector;
 #[cfg(test)]
 mod folder;
 pub mod lookup;
+pub mod pieces;
 pub mod sink;
 pub mod source;
 pub mod store;

@@ -6,7 +6,7 @@
 
 mod saved;
 
-pub(super) use saved::{SavedEntities, restore, save};
+pub(super) use saved::{Restoring, SavedEarlier, SavedEntities, key_groups, save};
 
 use super::order::Stamped;
 use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};

@@ -1,14 +1,14 @@
 //! The engine as a whole: stamped events in, alerts out. It routes events to the partitions of their entities, closes
 //! epochs, and hands the findings of all partitions to triage in their one order.
 
+mod save;
+
 use super::loss::Losses;
 use super::order::Stamped;
-use super::partition::{self, Batch, Partition, Visit};
+use super::partition::{Batch, Partition, Visit};
 use super::population::{Population, Uniformity, Version, epoch_of};
 use super::program::Program;
 use super::selection::Selection;
-use super::snapshot::{self, Saved, SnapshotProblem};
-use super::succession::{Restored, SavedCatalog, Succession};
 use super::triage::{Budget, Counters, Desk, Triage};
 use crate::domain::{
     Alert, CaptureLoss, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, write_entity,
@@ -226,63 +226,6 @@ impl Engine {
         }
         self.tell(Timestamp::MAX, alerts);
         self.triage.finish(alerts);
-    }
-
-    /// Ends a run whose state is kept: what is open stays open.
-    pub fn save(&mut self, alerts: &mut Vec<Alert>) -> Result<Vec<u8>, SnapshotProblem> {
-        self.run_batch(alerts);
-        let mut leases: Vec<_> = self
-            .leases
-            .iter()
-            .map(|(address, machine)| (*address, *machine))
-            .collect();
-        leases.sort_unstable();
-        snapshot::write(&Saved {
-            catalog: SavedCatalog::of(&self.program),
-            epoch: self.epoch,
-            now: self.now,
-            last_event: self.last_event,
-            epoch_events: self.epoch_events,
-            leases,
-            losses: self.losses.clone(),
-            findings: self.findings.clone(),
-            entities: partition::save(&self.partitions, self.population.blank()),
-            population: self.population.save(),
-            triage: self.triage.clone(),
-        })
-    }
-
-    /// Takes up what an earlier run has saved: what detectors learned that are still the same goes on, wherever they stand
-    /// among the others. To be called before the first event.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, SnapshotProblem> {
-        let saved = snapshot::read(bytes)?;
-        let succession = Succession::new(&saved.catalog, &self.program);
-        let corrupt = |what: &str| SnapshotProblem::Corrupt {
-            reason: format!("{what} contradict themselves"),
-        };
-        let partitions = partition::restore(
-            saved.entities,
-            &succession,
-            &self.program,
-            self.partitions.len(),
-            &self.population.blank(),
-        );
-        self.partitions = partitions.ok_or_else(|| corrupt("entities"))?;
-        if !self.population.restore(saved.population, &succession) {
-            return Err(corrupt("priors"));
-        }
-        let budget = self.triage.budget();
-        self.triage = saved.triage.handed_on(&succession);
-        self.triage.set_budget(budget);
-        self.epoch = saved.epoch;
-        self.now = saved.now;
-        self.last_event = saved.last_event;
-        self.epoch_events = saved.epoch_events;
-        self.leases = saved.leases.into_iter().collect();
-        self.losses = saved.losses;
-        let findings = saved.findings.into_iter();
-        self.findings = findings.filter_map(|finding| succession.finding(finding)).collect();
-        Ok(succession.into_restored())
     }
 
     /// Engine time goes on to `time`, over the ends of epochs.

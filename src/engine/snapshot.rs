@@ -1,25 +1,29 @@
 //! Versioned bytes of what the engine has learned, so that last week teaches and today is judged.
 //!
-//! The form is a format number in two bytes, then postcard. It names the detectors that learned and what decides the
-//! meaning of what they learned, because a baseline that was learned by another definition answers another question:
-//! [`super::succession`] tells whose state goes on. A form that is not known is refused whole, never half read. Entities
-//! are saved by their hash, so that any number of partitions can take them up.
+//! State is saved in pieces: a head, then the key groups, one after the other, so that neither who writes it nor who reads
+//! it holds it twice. The head is a format number in two bytes, then postcard; a key group is postcard. The head names the
+//! detectors that learned and what decides the meaning of what they learned, because a baseline that was learned by
+//! another definition answers another question: [`super::succession`] tells whose state goes on. A form that is not known
+//! is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can take them up.
 
 use super::loss::Losses;
-use super::partition::SavedEntities;
+use super::partition::{SavedEarlier, SavedEntities};
 use super::population::SavedPopulation;
 use super::succession::SavedCatalog;
 use super::triage::Triage;
 use crate::domain::{Finding, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 8;
+pub const FORMAT: u16 = 9;
+/// The form before it: one piece with all entities in it.
+const FORMAT_EARLIER: u16 = 8;
 
-/// Everything that the engine has learned and has open.
+/// Everything that the engine has learned and has open, with `E` for the entities.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Saved<'a> {
+pub(super) struct Saved<'a, E> {
     pub(super) catalog: SavedCatalog,
     pub(super) epoch: Option<i64>,
     pub(super) now: Timestamp,
@@ -28,9 +32,18 @@ pub(super) struct Saved<'a> {
     pub(super) leases: Vec<(IpAddr, u64)>,
     pub(super) losses: Losses,
     pub(super) findings: Vec<Finding>,
-    pub(super) entities: SavedEntities<'a>,
+    pub(super) entities: E,
     pub(super) population: SavedPopulation,
-    pub(super) triage: Triage,
+    pub(super) triage: Cow<'a, Triage>,
+}
+
+/// What the first piece of a saved state holds.
+pub(super) enum Head {
+    /// The head; key groups follow in pieces of their own.
+    Newest(Saved<'static, SavedEntities>),
+    /// All of it.
+    // TODO: drop once states of format 8 are gone (0.3).
+    Earlier(Saved<'static, SavedEarlier>),
 }
 
 /// Why saved state cannot be read.
@@ -58,30 +71,44 @@ pub enum SnapshotProblem {
     },
 }
 
-pub(super) fn write(saved: &Saved<'_>) -> Result<Vec<u8>, SnapshotProblem> {
-    let bytes = FORMAT.to_le_bytes().to_vec();
-    postcard::to_extend(saved, bytes).map_err(|error| SnapshotProblem::Corrupt {
-        reason: error.to_string(),
-    })
+/// The first piece.
+pub(super) fn write(saved: &Saved<'_, SavedEntities>) -> Result<Vec<u8>, SnapshotProblem> {
+    postcard::to_extend(saved, FORMAT.to_le_bytes().to_vec()).map_err(corrupt)
 }
 
-pub(super) fn read(bytes: &[u8]) -> Result<Saved<'static>, SnapshotProblem> {
+/// Reads the first piece.
+pub(super) fn read(bytes: &[u8]) -> Result<Head, SnapshotProblem> {
     let Some((format, body)) = bytes.split_first_chunk::<2>() else {
         return Err(SnapshotProblem::TooShort { bytes: bytes.len() });
     };
-    let found = u16::from_le_bytes(*format);
-    if found != FORMAT {
-        return Err(SnapshotProblem::UnknownFormat { found });
+    match u16::from_le_bytes(*format) {
+        FORMAT => whole(body).map(Head::Newest),
+        FORMAT_EARLIER => whole(body).map(Head::Earlier),
+        found => Err(SnapshotProblem::UnknownFormat { found }),
     }
-    let (saved, rest): (Saved<'static>, &[u8]) =
-        postcard::take_from_bytes(body).map_err(|error| SnapshotProblem::Corrupt {
-            reason: error.to_string(),
-        })?;
+}
+
+/// Writes a piece in place of what `piece` holds.
+pub(super) fn write_piece(value: &impl Serialize, piece: &mut Vec<u8>) -> Result<(), SnapshotProblem> {
+    piece.clear();
+    *piece = postcard::to_extend(value, std::mem::take(piece)).map_err(corrupt)?;
+    Ok(())
+}
+
+/// Reads a piece, which holds nothing else.
+pub(super) fn whole<'a, T: Deserialize<'a>>(piece: &'a [u8]) -> Result<T, SnapshotProblem> {
+    let (value, rest) = postcard::take_from_bytes(piece).map_err(corrupt)?;
     if rest.is_empty() {
-        Ok(saved)
+        Ok(value)
     } else {
         Err(SnapshotProblem::Corrupt {
             reason: format!("{} bytes too many", rest.len()),
         })
+    }
+}
+
+fn corrupt(error: postcard::Error) -> SnapshotProblem {
+    SnapshotProblem::Corrupt {
+        reason: error.to_string(),
     }
 }

@@ -197,11 +197,23 @@ impl Table {
         }
     }
 
-    /// The sketches of contacts, by key group, and the day that they are of.
-    pub(super) fn contacts(&self) -> (i64, impl Iterator<Item = (u16, &Contacts)>) {
-        let contacts = self.contacts.iter().zip(0u16..);
-        let contacts = contacts.filter_map(|(cells, group)| Some((group, &**cells.as_ref()?)));
-        (self.contacts_day, contacts)
+    /// The day that the sketches of contacts are of.
+    pub(super) fn contacts_day(&self) -> i64 {
+        self.contacts_day
+    }
+
+    /// The sketch of a key group's contacts, if it has had any.
+    pub(super) fn contacts(&self, key_group: usize) -> Option<&Contacts> {
+        self.contacts.get(key_group)?.as_deref()
+    }
+
+    /// Makes room for so many rows more.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.rows.reserve_exact(rows);
+        let held = &self.rows;
+        self.index.reserve(rows, |number| {
+            held[*number as usize].as_ref().map_or(0, |row| row.hash.0)
+        });
     }
 
     /// Takes up a row that was saved. Gives its number.

@@ -197,7 +197,7 @@ fn finish(
 ) -> io::Result<()> {
     let mut alerts = Vec::new();
     let learned = match state {
-        Some(state) => Some((state, engine.save(&mut alerts))),
+        Some(state) => Some((state, state.write(engine, &mut alerts))),
         None => {
             engine.finish(&mut alerts);
             None
@@ -205,8 +205,8 @@ fn finish(
     };
     output.tell(&mut alerts, head)?;
     output.finish(head)?;
-    if let Some((state, bytes)) = learned
-        && let Err(error) = bytes.map_err(anyhow::Error::from).and_then(|bytes| state.keep(&bytes))
+    if let Some((state, written)) = learned
+        && let Err(error) = written.and_then(|written| state.keep(&written))
     {
         complaints.push(Complaint(format!("{error:#}; what was learned before is still there")));
     }

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use stakeout::domain::{Duration, Event, Field, Timestamp};
+use stakeout::domain::{Alert, Duration, Event, Field, Timestamp};
+use stakeout::engine::pipeline::Engine;
+use stakeout::engine::snapshot::SnapshotProblem;
+use stakeout::engine::succession::Restored;
 
 /// A generator of numbers, the same on every machine (Steele et al., SplitMix64).
 pub(crate) struct Numbers(pub(crate) u64);
@@ -102,4 +105,26 @@ pub(crate) fn assert_same(one: &str, other: &str, how: &dyn std::fmt::Debug) {
             other.lines().count()
         );
     }
+}
+
+/// The pieces of an engine's state.
+pub(crate) fn saved(engine: &mut Engine, alerts: &mut Vec<Alert>) -> Vec<Vec<u8>> {
+    let mut pieces = Vec::new();
+    let put = |piece: &[u8]| {
+        pieces.push(piece.to_vec());
+        Ok::<_, SnapshotProblem>(())
+    };
+    engine.save(alerts, put).expect("state is written");
+    pieces
+}
+
+/// Takes up what [`saved`] gave.
+pub(crate) fn restore(engine: &mut Engine, pieces: &[Vec<u8>]) -> Result<Restored, SnapshotProblem> {
+    let (first, rest) = pieces.split_first().expect("a head");
+    let mut rest = rest.iter();
+    engine.restore(first, |piece| {
+        let next = rest.next();
+        piece.clone_from(next.unwrap_or(&Vec::new()));
+        Ok(next.is_some())
+    })
 }

@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use snapshot::SnapshotWriter;
+pub use snapshot::{SnapshotReader, SnapshotWriter};
 
 /// Accepted records by number, from 0.
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
@@ -371,7 +371,6 @@ fn next_key(table: &impl ReadableTable<u64, &'static [u8]>) -> Result<u64, redb:
 mod tests {
     use super::*;
     use crate::edge::folder::Folder;
-    use std::io::Write as _;
 
     fn commit(store: &Store, records: &[&str], told: &[&str]) {
         let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
@@ -423,7 +422,7 @@ mod tests {
         commit(&store, &["a", "b"], &[]);
         for (state, next) in [("first", 2), ("second", 2)] {
             let mut writer = store.begin_snapshot().expect("a writer");
-            writer.write_all(state.as_bytes()).expect("written");
+            writer.write(state.as_bytes()).expect("written");
             store.finish_snapshot(writer, next).expect("a snapshot");
         }
         assert_eq!(journal(&store, 2), Vec::<String>::new());
@@ -431,7 +430,11 @@ mod tests {
         assert_eq!(journal(&store, 2), ["c"]);
         let snapshot = store.snapshot().expect("readable").expect("a snapshot");
         assert_eq!(snapshot.next_record, 2);
-        assert_eq!(fs::read(&snapshot.path).expect("state"), b"second");
+        let mut reader = store.read_snapshot(&snapshot).expect("readable");
+        let mut piece = Vec::new();
+        assert!(reader.read(&mut piece).expect("a piece"));
+        assert_eq!(piece, b"second");
+        assert!(!reader.read(&mut piece).expect("the end"));
         let files = fs::read_dir(&folder.0).expect("a folder").count();
         assert_eq!(files, 2, "the store and the newest snapshot");
     }

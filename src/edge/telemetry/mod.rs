@@ -79,8 +79,12 @@ pub struct Metrics {
     pub store_failures: IntCounterVec,
     /// Records in the journal.
     pub journal_records: IntGauge,
+    /// Bytes of these records.
+    pub journal_bytes: IntGauge,
     /// Bytes of the newest snapshot.
     pub snapshot_bytes: IntGauge,
+    /// Seconds for which judging waited while a snapshot was written.
+    pub snapshot_seconds: Histogram,
     /// Alerts that a sink has not delivered yet, by sink.
     pub sink_backlog: IntGaugeVec,
     /// Alerts delivered, by sink.
@@ -166,7 +170,15 @@ impl Metrics {
             )?,
             store_failures: counters("store_failures_total", "Failures of the store", &["operation"])?,
             journal_records: IntGauge::new("store_journal_records", "Deliveries that no snapshot has seen")?,
+            journal_bytes: IntGauge::new("store_journal_bytes", "Bytes of deliveries that no snapshot has seen")?,
             snapshot_bytes: IntGauge::new("store_snapshot_bytes", "Size of the newest snapshot")?,
+            snapshot_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "store_snapshot_seconds",
+                    "Seconds for which judging waited for a snapshot",
+                )
+                .buckets(SECONDS_BOUNDS.to_vec()),
+            )?,
             sink_backlog: IntGaugeVec::new(
                 Opts::new("sink_backlog_alerts", "Alerts that a sink has not delivered yet"),
                 &["sink"],
@@ -219,7 +231,9 @@ impl Metrics {
             Box::new(self.commit_seconds.clone()),
             Box::new(self.store_failures.clone()),
             Box::new(self.journal_records.clone()),
+            Box::new(self.journal_bytes.clone()),
             Box::new(self.snapshot_bytes.clone()),
+            Box::new(self.snapshot_seconds.clone()),
             Box::new(self.sink_backlog.clone()),
             Box::new(self.sink_delivered.clone()),
             Box::new(self.sink_refused.clone()),

@@ -1,4 +1,4 @@
-//! A feed's state between two records: what inputs have open, what waits, and the engine.
+//! A feed's state between two records, in pieces: what inputs have open and what waits, then the engine's.
 
 use super::{Feed, Input, Lines, Opening, Waiting};
 use crate::domain::{Alert, Event, Field, Timestamp};
@@ -9,7 +9,10 @@ use crate::engine::succession::Restored;
 use serde::{Deserialize, Serialize};
 
 /// The newest form.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+/// The form before it: one piece that ends with the engine's state.
+// TODO: drop once states of format 1 are gone (0.3).
+const FORMAT_EARLIER: u16 = 1;
 
 /// Why a feed's state can't be taken up.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -26,12 +29,9 @@ pub enum FeedProblem {
         /// What is wrong.
         reason: String,
     },
-    /// The engine's part can't be taken up.
-    #[error(transparent)]
-    Engine(#[from] SnapshotProblem),
 }
 
-/// A feed's state to write: the form of [`SavedFeed`], borrowed.
+/// A feed's first piece to write: the form of [`SavedFeed`], borrowed.
 #[derive(Serialize)]
 struct FeedView<'a> {
     fields: Vec<&'static str>,
@@ -39,7 +39,6 @@ struct FeedView<'a> {
     horizon: Timestamp,
     inputs: Vec<(u16, InputView<'a>)>,
     waiting: Vec<&'a Stamped>,
-    engine: &'a [u8],
 }
 
 #[derive(Serialize)]
@@ -62,7 +61,6 @@ struct SavedFeed<'a> {
     inputs: Vec<(u16, SavedInput)>,
     /// In order.
     waiting: Vec<Stamped>,
-    engine: &'a [u8],
 }
 
 #[derive(Deserialize)]
@@ -76,9 +74,17 @@ struct SavedInput {
 }
 
 impl Feed {
-    /// The state after the records so far, without the account of records. What was pushed is judged first.
-    pub fn save(&mut self, alerts: &mut Vec<Alert>) -> Result<Vec<u8>, FeedProblem> {
-        let engine = self.engine.save(alerts)?;
+    /// Judges what was pushed, so that the state can be saved.
+    pub fn settle(&mut self, alerts: &mut Vec<Alert>) {
+        self.engine.settle(alerts);
+    }
+
+    /// Gives the state after the records so far piece by piece, without the account of records. [`Feed::settle`] comes
+    /// first.
+    pub fn save<E: From<FeedProblem> + From<SnapshotProblem>>(
+        &self,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
         waiting.sort_by(|one, other| other.cmp(one));
         let view = FeedView {
@@ -91,26 +97,47 @@ impl Feed {
                 .map(|(number, input)| (*number, InputView::of(input)))
                 .collect(),
             waiting: waiting.iter().map(|waiting| &waiting.stamped).collect(),
-            engine: &engine,
         };
-        postcard::to_extend(&view, FORMAT.to_le_bytes().to_vec()).map_err(|error| FeedProblem::Damaged {
-            reason: error.to_string(),
-        })
+        let first = postcard::to_extend(&view, FORMAT.to_le_bytes().to_vec());
+        put(&first.map_err(|error| damaged(error.to_string()))?)?;
+        self.engine.save_settled(put)
     }
 
-    /// Takes up what was saved, as [`Engine::restore`] does. To be called before the first record.
+    /// Takes up what was saved as [`Engine::restore`] does: its first piece, then those that `next` gives in place of what
+    /// its argument holds, until it gives none. To be called before the first record; a feed that could not take up a state
+    /// is of no use.
     ///
     /// [`Engine::restore`]: crate::engine::pipeline::Engine::restore
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, FeedProblem> {
-        let damaged = |reason: String| FeedProblem::Damaged { reason };
-        let Some((format, body)) = bytes.split_first_chunk::<2>() else {
-            return Err(damaged(format!("{} bytes", bytes.len())));
+    pub fn restore<E: From<FeedProblem> + From<SnapshotProblem>>(
+        &mut self,
+        first: &[u8],
+        mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
+    ) -> Result<Restored, E> {
+        let Some((format, body)) = first.split_first_chunk::<2>() else {
+            return Err(damaged(format!("{} bytes", first.len())).into());
         };
-        let found = u16::from_le_bytes(*format);
-        if found != FORMAT {
-            return Err(FeedProblem::UnknownFormat { found });
+        match u16::from_le_bytes(*format) {
+            FORMAT => {
+                let saved = postcard::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+                self.take_up(saved)?;
+                let mut piece = Vec::new();
+                if !next(&mut piece)? {
+                    return Err(damaged("it ends before the engine".to_owned()).into());
+                }
+                self.engine.restore(&piece, next)
+            }
+            FORMAT_EARLIER => {
+                let (saved, rest): (_, &[u8]) =
+                    postcard::take_from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+                self.take_up(saved)?;
+                let engine: &[u8] = postcard::from_bytes(rest).map_err(|error| damaged(error.to_string()))?;
+                self.engine.restore(engine, next)
+            }
+            found => Err(FeedProblem::UnknownFormat { found }.into()),
         }
-        let saved: SavedFeed<'_> = postcard::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
+    }
+
+    fn take_up(&mut self, saved: SavedFeed<'_>) -> Result<(), FeedProblem> {
         // Later versions may add fields at the end, so that older numbers keep their meaning.
         let same = saved.fields.len() <= Field::ALL.len()
             && saved
@@ -121,7 +148,6 @@ impl Feed {
         if !same {
             return Err(damaged("it knows other fields than this version".to_owned()));
         }
-        let restored = self.engine.restore(saved.engine)?;
         for (number, saved) in saved.inputs {
             let input = saved
                 .input()
@@ -131,8 +157,12 @@ impl Feed {
         self.received = saved.received;
         self.horizon = saved.horizon;
         self.waiting = saved.waiting.into_iter().map(Waiting::new).collect();
-        Ok(restored)
+        Ok(())
     }
+}
+
+fn damaged(reason: String) -> FeedProblem {
+    FeedProblem::Damaged { reason }
 }
 
 impl InputView<'_> {

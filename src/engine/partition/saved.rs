@@ -1,8 +1,12 @@
-//! What partitions have learned, as it outlives a process: by entity, not by partition, so that a run with another number
-//! of partitions goes on from it.
+//! What partitions have learned, as it outlives a process: by key group, not by partition, so that a run with another
+//! number of partitions goes on from it.
+
+mod earlier;
+
+pub(in crate::engine) use earlier::SavedEarlier;
 
 use super::{Partition, Wake};
-use crate::domain::Timestamp;
+use crate::domain::{EntityHash, KEY_GROUPS, Timestamp};
 use crate::engine::pipeline::partition_of;
 use crate::engine::population::EpochSummary;
 use crate::engine::program::Program;
@@ -12,26 +16,42 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
-/// The entities of all partitions, in one order whatever partitions they came from.
+/// What partitions keep beside their key groups.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::engine) struct SavedEntities<'a> {
+pub(in crate::engine) struct SavedEntities {
     /// By kind.
-    tables: Vec<SavedTable<'a>>,
-    wakes: Vec<SavedWake>,
+    tables: Vec<SavedTable>,
+    /// How many key groups follow.
+    groups: u64,
     /// What was seen in the epoch so far.
     summary: EpochSummary,
     swept_day: i64,
     judgements: u64,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct SavedTable<'a> {
-    /// By hash, then by entity.
-    rows: Vec<Cow<'a, Row>>,
-    /// By key group.
-    contacts: Vec<(u16, Vec<u8>)>,
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedTable {
+    /// How many entities follow.
+    rows: u64,
     contacts_day: i64,
     shared_visits: u64,
+}
+
+/// The entities of a key group.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::engine) struct SavedGroup<'a> {
+    group: u16,
+    /// By kind.
+    kinds: Vec<SavedKind<'a>>,
+    /// In order.
+    wakes: Vec<SavedWake>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct SavedKind<'a> {
+    /// By hash, then by entity.
+    rows: Vec<Cow<'a, Row>>,
+    contacts: Option<Cow<'a, [u8]>>,
 }
 
 /// A moment at which a watch wants to be woken.
@@ -39,42 +59,30 @@ struct SavedTable<'a> {
 struct SavedWake {
     at: Timestamp,
     kind: u8,
-    /// The row's place in its saved table.
+    /// The row's place among the key group's rows of its kind.
     row: u32,
     plan: u16,
     silence: bool,
 }
 
-/// What these partitions have learned. `blank` is a summary without anything.
-pub(in crate::engine) fn save(partitions: &[Partition], blank: EpochSummary) -> SavedEntities<'_> {
+/// What these partitions keep beside their key groups. `blank` is a summary without anything.
+pub(in crate::engine) fn save(partitions: &[Partition], blank: EpochSummary) -> SavedEntities {
     let kinds = partitions.first().map_or(0, |partition| partition.tables.len());
     let mut saved = SavedEntities {
         tables: Vec::with_capacity(kinds),
-        wakes: Vec::new(),
+        groups: KEY_GROUPS as u64,
         summary: blank,
         swept_day: i64::MIN,
         judgements: 0,
     };
     for kind in 0..kinds {
-        let places = save_rows(partitions, kind, &mut saved);
         let tables = || partitions.iter().filter_map(|partition| partition.tables.get(kind));
-        let day = tables().map(|table| table.contacts().0).max().unwrap_or(i64::MIN);
-        let table = &mut saved.tables[kind];
-        table.contacts_day = day;
-        table.shared_visits = tables().map(Table::shared_visits).sum();
-        // Contacts of an earlier day are forgotten at the next contact.
-        for (_, contacts) in tables().map(Table::contacts).filter(|(own_day, _)| *own_day == day) {
-            table
-                .contacts
-                .extend(contacts.map(|(group, cells)| (group, cells.to_vec())));
-        }
-        table.contacts.sort_unstable();
-        for (partition, places) in partitions.iter().zip(&places) {
-            saved.wakes.extend(saved_wakes(partition, kind, places));
-        }
+        saved.tables.push(SavedTable {
+            rows: tables().map(|table| table.len() as u64).sum(),
+            contacts_day: contacts_day(partitions, kind),
+            shared_visits: tables().map(Table::shared_visits).sum(),
+        });
     }
-    saved.wakes.sort_unstable();
-    saved.wakes.dedup();
     for partition in partitions {
         saved.summary.merge(&partition.summary);
         saved.swept_day = saved.swept_day.max(partition.swept_day);
@@ -83,116 +91,223 @@ pub(in crate::engine) fn save(partitions: &[Partition], blank: EpochSummary) -> 
     saved
 }
 
-/// Saves the rows of a kind and gives, for each partition, the place of each of its rows among them.
-fn save_rows<'a>(partitions: &'a [Partition], kind: usize, saved: &mut SavedEntities<'a>) -> Vec<Vec<u32>> {
-    let mut rows: Vec<(usize, u32, &Row)> = Vec::new();
-    for (place, partition) in partitions.iter().enumerate() {
-        let own = partition.tables.get(kind).into_iter().flat_map(Table::rows);
-        rows.extend(own.map(|(number, row)| (place, number, row)));
-    }
-    rows.sort_unstable_by(|(_, _, a), (_, _, b)| (a.hash, &a.entity).cmp(&(b.hash, &b.entity)));
-    let mut places = vec![Vec::new(); partitions.len()];
-    for ((partition, number, _), place) in rows.iter().zip(0u32..) {
-        let places: &mut Vec<u32> = &mut places[*partition];
-        if places.len() <= *number as usize {
-            places.resize(*number as usize + 1, u32::MAX);
-        }
-        places[*number as usize] = place;
-    }
-    saved.tables.push(SavedTable {
-        rows: rows.into_iter().map(|(_, _, row)| Cow::Borrowed(row)).collect(),
-        ..SavedTable::default()
-    });
-    places
+/// The day that contacts are of; those of an earlier day are forgotten at the next contact.
+fn contacts_day(partitions: &[Partition], kind: usize) -> i64 {
+    let tables = partitions.iter().filter_map(|partition| partition.tables.get(kind));
+    tables.map(Table::contacts_day).max().unwrap_or(i64::MIN)
 }
 
-/// The wakes of a partition for a kind; those of entities that were forgotten since wake nobody.
-fn saved_wakes<'a>(
-    partition: &'a Partition,
-    kind: usize,
-    places: &'a [u32],
-) -> impl Iterator<Item = SavedWake> + use<'a> {
-    partition.wakes.iter().filter_map(move |Reverse(wake)| {
-        let table = partition.tables.get(kind).filter(|_| usize::from(wake.kind) == kind)?;
-        table.row(wake.row).filter(|row| row.hash == wake.hash)?;
-        Some(SavedWake {
-            at: wake.at,
-            kind: wake.kind,
-            row: *places.get(wake.row as usize)?,
-            plan: wake.plan,
-            silence: wake.silence,
-        })
+/// The key groups, one after the other.
+pub(in crate::engine) fn key_groups(partitions: &[Partition]) -> impl Iterator<Item = SavedGroup<'_>> {
+    let kinds = partitions.first().map_or(0, |partition| partition.tables.len());
+    let days: Vec<i64> = (0..kinds).map(|kind| contacts_day(partitions, kind)).collect();
+    let count = partitions.len();
+    partitions.iter().enumerate().flat_map(move |(place, partition)| {
+        let days = days.clone();
+        let sorted = Sorted::of(partition);
+        let own = move |group: &usize| partition_of(EntityHash((*group as u64) << 54), count) == place;
+        (0..KEY_GROUPS)
+            .filter(own)
+            .map(move |group| sorted.key_group(group, &days))
     })
 }
 
-/// So many partitions that go on from what was saved of the detectors that go on. Nothing when it contradicts itself.
-pub(in crate::engine) fn restore(
-    saved: SavedEntities<'_>,
-    succession: &Succession,
-    program: &Program,
-    count: usize,
-    blank: &EpochSummary,
-) -> Option<Vec<Partition>> {
-    if saved.tables.len() != succession.kinds_saved() || !saved.summary.fits(succession) {
-        return None;
+/// A partition's rows and wakes by key group.
+struct Sorted<'a> {
+    partition: &'a Partition,
+    /// By kind: hash and number of each row, by hash, then by entity.
+    rows: Vec<Vec<(u64, u32)>>,
+    /// The places of wakes among the partition's, by key group.
+    wakes: Vec<u32>,
+    /// Where each key group's wakes begin, and where the last ones end.
+    wakes_begin: Vec<u32>,
+}
+
+impl<'a> Sorted<'a> {
+    fn of(partition: &'a Partition) -> Sorted<'a> {
+        let rows = partition.tables.iter().map(|table| {
+            let mut rows = Vec::with_capacity(table.len());
+            rows.extend(table.rows().map(|(number, row)| (row.hash.0, number)));
+            let entity = |number| table.row(number).map(|row| &row.entity);
+            rows.sort_unstable_by(|(hash, number), (other_hash, other)| {
+                hash.cmp(other_hash).then_with(|| entity(*number).cmp(&entity(*other)))
+            });
+            rows
+        });
+        let rows = rows.collect();
+        let hashes = || partition.wakes.iter().map(|Reverse(wake)| wake.hash.key_group());
+        let mut wakes_begin = vec![0; KEY_GROUPS + 1];
+        hashes().for_each(|group| wakes_begin[group + 1] += 1);
+        for group in 0..KEY_GROUPS {
+            wakes_begin[group + 1] += wakes_begin[group];
+        }
+        let (mut next, mut wakes) = (wakes_begin.clone(), vec![0; partition.wakes.len()]);
+        for (group, place) in hashes().zip(0u32..) {
+            wakes[next[group] as usize] = place;
+            next[group] += 1;
+        }
+        Sorted {
+            partition,
+            rows,
+            wakes,
+            wakes_begin,
+        }
     }
-    let mut partitions: Vec<Partition> = (0..count)
-        .map(|_| Partition {
-            swept_day: saved.swept_day,
-            ..Partition::new(program, blank.clone())
-        })
-        .collect();
-    let first = partitions.first_mut()?;
-    first.judgements = saved.judgements;
-    first.summary = saved.summary.handed_on(succession, blank.clone());
-    // Where each saved row has gone to, by saved kind; nowhere where nobody is left to watch it.
-    let mut places: Vec<Vec<Option<(usize, u32)>>> = Vec::with_capacity(saved.tables.len());
-    for (kind, table) in saved.tables.into_iter().enumerate() {
-        let Some(kind) = succession.kind(kind) else {
-            places.push(vec![None; table.rows.len()]);
-            continue;
+
+    fn key_group(&self, group: usize, days: &[i64]) -> SavedGroup<'a> {
+        let rows = |kind: usize| {
+            let rows = &self.rows[kind];
+            let begin = rows.partition_point(|(hash, _)| EntityHash(*hash).key_group() < group);
+            let length = rows[begin..].partition_point(|(hash, _)| EntityHash(*hash).key_group() == group);
+            &rows[begin..begin + length]
         };
-        for (group, cells) in table.contacts {
-            let cells: Contacts = cells.try_into().ok()?;
-            let partition = usize::from(group) * count / crate::domain::KEY_GROUPS;
-            let table_of = partitions.get_mut(partition)?.tables.get_mut(kind)?;
-            table_of.take_up_contacts(table.contacts_day, group, &cells)?;
+        let kinds = self.partition.tables.iter().enumerate().map(|(kind, table)| SavedKind {
+            rows: rows(kind)
+                .iter()
+                .filter_map(|(_, number)| table.row(*number).map(Cow::Borrowed))
+                .collect(),
+            contacts: table
+                .contacts(group)
+                .filter(|_| table.contacts_day() == days[kind])
+                .map(|cells| Cow::Borrowed(cells.as_slice())),
+        });
+        let kinds = kinds.collect();
+        let wakes = &self.wakes[self.wakes_begin[group] as usize..self.wakes_begin[group + 1] as usize];
+        let all = self.partition.wakes.as_slice();
+        // Those of entities that were forgotten since wake nobody.
+        let mut wakes: Vec<SavedWake> = wakes
+            .iter()
+            .filter_map(|place| {
+                let Reverse(wake) = all.get(*place as usize)?;
+                let rows = rows(usize::from(wake.kind));
+                let begin = rows.partition_point(|(hash, _)| *hash < wake.hash.0);
+                let of_hash = rows[begin..].iter().take_while(|(hash, _)| *hash == wake.hash.0);
+                let place = of_hash.zip(begin..).find(|((_, number), _)| *number == wake.row)?.1;
+                Some(SavedWake {
+                    at: wake.at,
+                    kind: wake.kind,
+                    row: u32::try_from(place).ok()?,
+                    plan: wake.plan,
+                    silence: wake.silence,
+                })
+            })
+            .collect();
+        wakes.sort_unstable();
+        wakes.dedup();
+        SavedGroup {
+            group: group as u16,
+            kinds,
+            wakes,
         }
-        let first = partitions.first_mut()?.tables.get_mut(kind)?;
-        first.take_up_shared_visits(table.shared_visits);
-        let mut own = Vec::with_capacity(table.rows.len());
-        for row in table.rows {
-            let Some(row) = handed_on(row.into_owned(), succession)? else {
-                own.push(None);
-                continue;
-            };
-            let partition = partition_of(row.hash, count);
-            let number = partitions.get_mut(partition)?.tables.get_mut(kind)?.take_up(row);
-            own.push(Some((partition, number)));
-        }
-        places.push(own);
     }
-    for wake in saved.wakes {
-        if usize::from(wake.plan) >= succession.plans_saved() {
+}
+
+/// Partitions that take up what was saved of the detectors that go on.
+pub(in crate::engine) struct Restoring {
+    succession: Succession,
+    partitions: Vec<Partition>,
+    /// By saved kind.
+    contacts_days: Vec<i64>,
+    /// Key groups that are still to come.
+    groups_left: u64,
+}
+
+impl Restoring {
+    /// So many partitions that go on from what was saved. Nothing when that contradicts itself.
+    pub(in crate::engine) fn begin(
+        saved: SavedEntities,
+        succession: Succession,
+        program: &Program,
+        count: usize,
+        blank: &EpochSummary,
+    ) -> Option<Restoring> {
+        if saved.tables.len() != succession.kinds_saved() || !saved.summary.fits(&succession) {
             return None;
         }
-        let place = *places.get(usize::from(wake.kind))?.get(wake.row as usize)?;
-        let (Some((partition, row)), Some(plan)) = (place, succession.plan(wake.plan)) else {
-            continue;
-        };
-        let kind = succession.kind(usize::from(wake.kind))?;
-        let partition = partitions.get_mut(partition)?;
-        let hash = partition.tables.get(kind)?.row(row)?.hash;
-        partition.wakes.push(Reverse(Wake {
-            at: wake.at,
-            kind: kind as u8,
-            hash,
-            plan,
-            row,
-            silence: wake.silence,
-        }));
+        let mut partitions: Vec<Partition> = (0..count)
+            .map(|_| Partition {
+                swept_day: saved.swept_day,
+                ..Partition::new(program, blank.clone())
+            })
+            .collect();
+        let rows_max = (KEY_GROUPS as u64).saturating_mul(program.bounds.entities_per_key_group_max.into());
+        for (kind, saved) in saved.tables.iter().enumerate() {
+            let Some(kind) = succession.kind(kind) else { continue };
+            for partition in &mut partitions {
+                // Rows are dealt out evenly, but for a few more or less.
+                let rows = saved.rows.min(rows_max) / count as u64;
+                partition.tables.get_mut(kind)?.reserve(rows as usize);
+            }
+            let first = partitions.first_mut()?.tables.get_mut(kind)?;
+            first.take_up_shared_visits(saved.shared_visits);
+        }
+        let first = partitions.first_mut()?;
+        first.judgements = saved.judgements;
+        first.summary = saved.summary.handed_on(&succession, blank.clone());
+        Some(Restoring {
+            succession,
+            partitions,
+            contacts_days: saved.tables.iter().map(|table| table.contacts_day).collect(),
+            groups_left: saved.groups,
+        })
     }
-    Some(partitions)
+
+    /// Takes up a key group. Nothing when it contradicts itself.
+    pub(in crate::engine) fn take_up(&mut self, saved: SavedGroup<'_>) -> Option<()> {
+        self.groups_left = self.groups_left.checked_sub(1)?;
+        let (group, succession) = (usize::from(saved.group), &self.succession);
+        let count = self.partitions.len();
+        if group >= KEY_GROUPS || saved.kinds.len() != self.contacts_days.len() {
+            return None;
+        }
+        let partition = self.partitions.get_mut(group * count / KEY_GROUPS)?;
+        // The number and hash of each row, by saved kind; nothing where nobody is left to watch it.
+        let mut rows: Vec<Vec<Option<(u32, EntityHash)>>> = Vec::with_capacity(saved.kinds.len());
+        for (number, kind) in saved.kinds.into_iter().enumerate() {
+            let Some(heir) = succession.kind(number) else {
+                rows.push(vec![None; kind.rows.len()]);
+                continue;
+            };
+            let table = partition.tables.get_mut(heir)?;
+            if let Some(cells) = kind.contacts {
+                let cells: Contacts = cells.as_ref().try_into().ok()?;
+                table.take_up_contacts(self.contacts_days[number], saved.group, &cells)?;
+            }
+            let mut own = Vec::with_capacity(kind.rows.len());
+            for row in kind.rows {
+                let hash = row.hash;
+                if hash.key_group() != group {
+                    return None;
+                }
+                let row = handed_on(row.into_owned(), succession)?;
+                own.push(row.map(|row| (table.take_up(row), hash)));
+            }
+            rows.push(own);
+        }
+        for wake in saved.wakes {
+            if usize::from(wake.plan) >= succession.plans_saved() {
+                return None;
+            }
+            let row = *rows.get(usize::from(wake.kind))?.get(wake.row as usize)?;
+            let (Some((row, hash)), Some(plan)) = (row, succession.plan(wake.plan)) else {
+                continue;
+            };
+            partition.wakes.push(Reverse(Wake {
+                at: wake.at,
+                kind: succession.kind(usize::from(wake.kind))? as u8,
+                hash,
+                plan,
+                row,
+                silence: wake.silence,
+            }));
+        }
+        Some(())
+    }
+
+    /// The partitions, and who goes on. Nothing when key groups are missing.
+    pub(in crate::engine) fn finish(self) -> Option<(Vec<Partition>, Succession)> {
+        (self.groups_left == 0).then_some((self.partitions, self.succession))
+    }
 }
 
 /// A row with the watches of detectors that go on: nothing within when none of its watches does, nothing at all when it

@@ -6,14 +6,16 @@
 //! tried again.
 
 use super::api::Questions;
+use super::keeper::Keeper;
 use super::status::Status;
 use crate::config::StoreSettings;
 use crate::domain::{Alert, Assets, Duration, Timestamp};
 use crate::edge::collector::{Content, Deliveries, Delivery, Origin, Receipt, Waited, now};
 use crate::edge::sink::{Letterhead, Told};
-use crate::edge::store::{Commit, Store, StoreFailure};
+use crate::edge::store::{Commit, Snapshot, SnapshotWriter, Store, StoreFailure};
 use crate::engine::decoder::log::{Ends, Format, LineContext, detect, year_of_first_line};
 use crate::engine::feed::{Feed, FeedProblem, Opening, Record, RecordProblem};
+use crate::engine::snapshot::SnapshotProblem;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,8 +34,15 @@ const TICK: Wait = Wait::from_millis(500);
 const AGAIN: Wait = Wait::from_secs(1);
 /// Bytes of an input without a known format that are looked at before its lines are let go.
 const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
-/// A journal of more records than this brings its snapshot forward.
+/// A journal of more bytes than this brings its snapshot forward, so that a start has no more to judge again than takes
+/// some seconds.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+/// So does one of more records: each has a cost of its own, also when it is small.
 const JOURNAL_RECORDS_MAX: u64 = 200_000;
+/// Judging goes on for so many times as long as it has waited for a snapshot before the journal brings the next forward.
+const BETWEEN_SNAPSHOTS: u32 = 3;
+/// Records of the journal that are judged together.
+const JOURNAL_TOGETHER: usize = 64;
 
 /// Why the state of a store can't be taken up.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +53,15 @@ pub(super) enum TakeUpFailure {
     /// A record of its journal.
     #[error(transparent)]
     Record(#[from] RecordProblem),
-    /// Its snapshot.
+    /// What its snapshot says of inputs.
     #[error(transparent)]
     Feed(#[from] FeedProblem),
+    /// What its snapshot says of everything else.
+    #[error(transparent)]
+    Engine(#[from] SnapshotProblem),
+    /// Its snapshot has no beginning.
+    #[error("the state is cut; restore the store from a backup")]
+    Cut,
 }
 
 /// The core.
@@ -72,7 +87,7 @@ pub(super) struct Core {
     /// The number of the next record.
     next_record: u64,
     committed: Instant,
-    snapshot: Instant,
+    keeper: Keeper,
     alerts: Vec<Alert>,
 }
 
@@ -87,13 +102,7 @@ impl Core {
     ) -> anyhow::Result<Core> {
         let (mut next_record, mut next_told) = (0, 0);
         if let Some(snapshot) = store.snapshot()? {
-            let path = snapshot.path.display().to_string();
-            let bytes = std::fs::read(&snapshot.path).with_context(|| format!("reading {path}"))?;
-            let (told, state) = bytes
-                .split_first_chunk::<8>()
-                .with_context(|| format!("{path}: the state is cut; restore the store from a backup"))?;
-            feed.restore(state).with_context(|| path.clone())?;
-            next_told = u64::from_le_bytes(*told);
+            next_told = restore(&store, &snapshot, &mut feed).with_context(|| snapshot.path.display().to_string())?;
             next_record = snapshot.next_record;
         }
         let durable_told = store.next_told()?;
@@ -112,15 +121,20 @@ impl Core {
             durable_told,
             next_record,
             committed: Instant::now(),
-            snapshot: Instant::now(),
+            keeper: Keeper::new(),
             alerts: Vec::new(),
         };
+        let mut read = 0;
         core.next_record = store.read_journal(next_record, |bytes| {
+            core.keeper.journalled(bytes);
             core.judge(Record::read(bytes)?);
-            core.feed.flush(&mut core.alerts);
-            core.tell();
+            read += 1;
+            if read % JOURNAL_TOGETHER == 0 {
+                core.flush();
+            }
             Ok::<_, TakeUpFailure>(())
         })?;
+        core.flush();
         core.record(Record::Resumed { received: now() });
         Ok(core)
     }
@@ -145,18 +159,22 @@ impl Core {
                 Waited::Nothing => self.record(Record::Tick { received: now() }),
                 Waited::Ended => break,
             }
-            self.feed.flush(&mut self.alerts);
-            self.tell();
+            self.flush();
             if self.is_commit_due() {
                 self.commit_until_done();
             }
+            self.keeper.look(&self.status);
             if self.is_snapshot_due() {
                 self.keep();
             }
+            self.status.journal_bytes(self.keeper.journal_bytes);
             self.status.update(&self.feed, &self.store, deliveries.waiting());
         }
         self.commit_until_done();
-        self.write_snapshot().context("keeping what was learned")
+        self.keeper.wait(&self.status);
+        let writer = self.write_snapshot().context("keeping what was learned")?;
+        let finished = self.store.finish_snapshot(writer, self.next_record);
+        finished.context("keeping what was learned")
     }
 
     fn take(&mut self, delivery: Delivery) {
@@ -243,6 +261,12 @@ impl Core {
         self.feed.take(record, &mut self.alerts);
     }
 
+    /// Judges what was taken so far, and tells what that led to.
+    fn flush(&mut self) {
+        self.feed.flush(&mut self.alerts);
+        self.tell();
+    }
+
     /// Alerts are numbered in their order. Those that the outbox holds already were told before the process ended.
     fn tell(&mut self) {
         let program = self.feed.engine().program();
@@ -288,6 +312,10 @@ impl Core {
         self.status.committed(begun.elapsed());
         self.receipts.drain(..).for_each(Receipt::give);
         self.next_record += self.gathered.records.len() as u64;
+        self.gathered
+            .records
+            .iter()
+            .for_each(|record| self.keeper.journalled(record));
         self.durable_told = self.next_told;
         self.gathered = Commit::default();
         self.gathered_bytes = 0;
@@ -295,36 +323,62 @@ impl Core {
     }
 
     fn is_snapshot_due(&self) -> bool {
-        let age = self.snapshot.elapsed();
-        age >= wait(self.settings.snapshot_every)
-            || (age >= AGAIN
-                && self
+        let age = self.keeper.begun.elapsed();
+        let is_long = || {
+            self.keeper.journal_bytes > JOURNAL_BYTES_MAX
+                || self
                     .store
                     .journal_records()
-                    .is_ok_and(|held| held > JOURNAL_RECORDS_MAX))
+                    .is_ok_and(|held| held > JOURNAL_RECORDS_MAX)
+        };
+        !self.keeper.is_busy()
+            && (age >= wait(self.settings.snapshot_every)
+                || (age >= AGAIN.max(self.keeper.took * BETWEEN_SNAPSHOTS) && is_long()))
     }
 
-    /// Writes a snapshot. When that fails the journal goes on growing, and it is tried again at its next time.
+    /// Writes a snapshot, and lets a thread make it durable. When that fails the journal goes on growing, and it is tried
+    /// again at its next time.
     fn keep(&mut self) {
-        if let Err(failure) = self.write_snapshot() {
-            tracing::error!("what was learned could not be kept: {failure:#}");
-            self.status.snapshot_failed();
+        match self.write_snapshot() {
+            Ok(writer) => self.keeper.finish(self.store.clone(), writer, self.next_record),
+            Err(failure) => {
+                tracing::error!("what was learned could not be kept: {failure:#}");
+                self.status.snapshot_failed();
+            }
         }
-        self.snapshot = Instant::now();
     }
 
-    fn write_snapshot(&mut self) -> anyhow::Result<()> {
-        let state = self.feed.save(&mut self.alerts)?;
-        // What saving has brought to light belongs to the records before it.
+    /// Writes a snapshot of everything up to the next record.
+    fn write_snapshot(&mut self) -> anyhow::Result<SnapshotWriter> {
+        self.feed.settle(&mut self.alerts);
+        // What this has brought to light belongs to the records before it.
         self.tell();
         self.commit_until_done();
+        self.keeper.begun = Instant::now();
         let mut writer = self.store.begin_snapshot()?;
-        std::io::Write::write_all(&mut writer, &self.next_told.to_le_bytes())?;
-        std::io::Write::write_all(&mut writer, &state)?;
-        self.store.finish_snapshot(writer, self.next_record)?;
-        self.status.kept(state.len());
-        Ok(())
+        writer.write(&self.next_told.to_le_bytes())?;
+        self.feed.save(|piece| Ok::<_, anyhow::Error>(writer.write(piece)?))?;
+        self.keeper.took = self.keeper.begun.elapsed();
+        self.status.kept(writer.bytes(), self.keeper.took);
+        Ok(writer)
     }
+}
+
+/// Takes up a snapshot, and gives the number of the next alert.
+fn restore(store: &Store, snapshot: &Snapshot, feed: &mut Feed) -> Result<u64, TakeUpFailure> {
+    let mut reader = store.read_snapshot(snapshot)?;
+    let mut piece = Vec::new();
+    reader.read(&mut piece)?;
+    let (told, state) = piece.split_first_chunk::<8>().ok_or(TakeUpFailure::Cut)?;
+    let told = u64::from_le_bytes(*told);
+    if state.is_empty() {
+        reader.read(&mut piece)?;
+        feed.restore(&piece, |piece| Ok::<_, TakeUpFailure>(reader.read(piece)?))?;
+    } else {
+        // The form before this one is in one piece.
+        feed.restore(state, |piece| Ok::<_, TakeUpFailure>(reader.read(piece)?))?;
+    }
+    Ok(told)
 }
 
 /// The format of what comes from such an origin, where nothing else can come from it.

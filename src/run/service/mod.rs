@@ -12,6 +12,7 @@ mod core;
 mod credentials;
 mod http;
 mod intake;
+mod keeper;
 mod listeners;
 mod serve;
 mod sinks;

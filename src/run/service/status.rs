@@ -192,8 +192,14 @@ impl Status {
         self.metrics.store_failures.with_label_values(&["snapshot"]).inc();
     }
 
-    pub(super) fn kept(&self, bytes: usize) {
+    /// A snapshot of so many bytes was written, for which judging has waited so long.
+    pub(super) fn kept(&self, bytes: u64, took: Duration) {
         self.metrics.snapshot_bytes.set(bytes as i64);
+        self.metrics.snapshot_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn journal_bytes(&self, bytes: u64) {
+        self.metrics.journal_bytes.set(bytes as i64);
     }
 
     /// Brings gauges and counters up to date, at most twice a second.

@@ -1,0 +1,148 @@
+//! The engine's state between two events, in pieces.
+
+use super::Engine;
+use crate::domain::Alert;
+use crate::engine::partition::{self, Restoring, SavedEntities};
+use crate::engine::snapshot::{self, Head, Saved, SnapshotProblem};
+use crate::engine::succession::{Restored, SavedCatalog, Succession};
+use std::borrow::Cow;
+
+impl Engine {
+    /// Ends a run whose state is kept: what is open stays open. What was pushed is judged first; then `put` gets the
+    /// state piece by piece.
+    pub fn save<E: From<SnapshotProblem>>(
+        &mut self,
+        alerts: &mut Vec<Alert>,
+        put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.settle(alerts);
+        self.save_settled(put)
+    }
+
+    /// Judges what was pushed.
+    pub(in crate::engine) fn settle(&mut self, alerts: &mut Vec<Alert>) {
+        self.run_batch(alerts);
+    }
+
+    /// Gives the state piece by piece, after [`Engine::settle`].
+    pub(in crate::engine) fn save_settled<E: From<SnapshotProblem>>(
+        &self,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        debug_assert!(
+            self.batch.events.is_empty(),
+            "events that were not judged would be lost"
+        );
+        let mut leases: Vec<_> = self
+            .leases
+            .iter()
+            .map(|(address, machine)| (*address, *machine))
+            .collect();
+        leases.sort_unstable();
+        let head = snapshot::write(&Saved {
+            catalog: SavedCatalog::of(&self.program),
+            epoch: self.epoch,
+            now: self.now,
+            last_event: self.last_event,
+            epoch_events: self.epoch_events,
+            leases,
+            losses: self.losses.clone(),
+            findings: self.findings.clone(),
+            entities: partition::save(&self.partitions, self.population.blank()),
+            population: self.population.save(),
+            triage: Cow::Borrowed(&self.triage),
+        })?;
+        put(&head)?;
+        let mut piece = head;
+        for group in partition::key_groups(&self.partitions) {
+            snapshot::write_piece(&group, &mut piece)?;
+            put(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// Takes up what an earlier run has saved: its first piece, then those that `next` gives in place of what its argument
+    /// holds, until it gives none. What detectors learned that are still the same goes on, wherever they stand among the
+    /// others. To be called before the first event; an engine that could not take up a state is of no use.
+    pub fn restore<E: From<SnapshotProblem>>(
+        &mut self,
+        first: &[u8],
+        mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
+    ) -> Result<Restored, E> {
+        match snapshot::read(first)? {
+            Head::Newest(saved) => {
+                let (entities, rest) = saved.split();
+                let mut restoring = self.restoring(entities, &rest)?;
+                let mut piece = Vec::new();
+                while next(&mut piece)? {
+                    let group = snapshot::whole(&piece)?;
+                    restoring.take_up(group).ok_or_else(contradiction)?;
+                }
+                Ok(self.take_up(restoring, rest)?)
+            }
+            Head::Earlier(saved) => {
+                let (entities, rest) = saved.split();
+                let (entities, groups) = entities.by_key_group().ok_or_else(contradiction)?;
+                let mut restoring = self.restoring(entities, &rest)?;
+                for group in groups {
+                    restoring.take_up(group).ok_or_else(contradiction)?;
+                }
+                Ok(self.take_up(restoring, rest)?)
+            }
+        }
+    }
+
+    fn restoring(&self, entities: SavedEntities, rest: &Saved<'_, ()>) -> Result<Restoring, SnapshotProblem> {
+        let succession = Succession::new(&rest.catalog, &self.program);
+        let (partitions, blank) = (self.partitions.len(), self.population.blank());
+        Restoring::begin(entities, succession, &self.program, partitions, &blank).ok_or_else(contradiction)
+    }
+
+    fn take_up(&mut self, restoring: Restoring, saved: Saved<'static, ()>) -> Result<Restored, SnapshotProblem> {
+        let (partitions, succession) = restoring.finish().ok_or_else(contradiction)?;
+        self.partitions = partitions;
+        if !self.population.restore(saved.population, &succession) {
+            return Err(SnapshotProblem::Corrupt {
+                reason: "priors contradict themselves".to_owned(),
+            });
+        }
+        let budget = self.triage.budget();
+        self.triage = saved.triage.into_owned().handed_on(&succession);
+        self.triage.set_budget(budget);
+        self.epoch = saved.epoch;
+        self.now = saved.now;
+        self.last_event = saved.last_event;
+        self.epoch_events = saved.epoch_events;
+        self.leases = saved.leases.into_iter().collect();
+        self.losses = saved.losses;
+        let findings = saved.findings.into_iter();
+        self.findings = findings.filter_map(|finding| succession.finding(finding)).collect();
+        Ok(succession.into_restored())
+    }
+}
+
+impl<'a, E> Saved<'a, E> {
+    /// The entities, and all the rest.
+    fn split(self) -> (E, Saved<'a, ()>) {
+        let rest = Saved {
+            catalog: self.catalog,
+            epoch: self.epoch,
+            now: self.now,
+            last_event: self.last_event,
+            epoch_events: self.epoch_events,
+            leases: self.leases,
+            losses: self.losses,
+            findings: self.findings,
+            entities: (),
+            population: self.population,
+            triage: self.triage,
+        };
+        (self.entities, rest)
+    }
+}
+
+fn contradiction() -> SnapshotProblem {
+    SnapshotProblem::Corrupt {
+        reason: "entities contradict themselves".to_owned(),
+    }
+}
