@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""How soon a service with much state is ready again: `benches/restart.py [--program PATH] [--sources N]`.
+
+Lets `stakeout run` follow a log of Zeek connections of so many distinct sources, each seen twice, with all shipped
+detectors. Then it is ended by SIGTERM and started, then killed while its journal is as long as it gets and started, and
+the time until `/readyz` answers is told with its memory before and after: what it holds (VmRSS) and the most that it held
+since its start (VmHWM). Memory before is the least that it held within five seconds of the last event.
+"""
+
+import argparse
+import pathlib
+import tempfile
+import time
+
+from serving import Service, load
+
+BEGIN = 1_772_409_600
+
+
+def lines(number, sources):
+    """The pass of a number: every source once, an hour long, the last line late enough to let the others go."""
+    for source in range(sources):
+        at = BEGIN + number * 3600 + source * 3500 / sources
+        yield (
+            f'{{"ts":{at:.6f},"uid":"C{number}x{source}","id.orig_h":"10.{source >> 16 & 255}.{source >> 8 & 255}.{source & 255}",'
+            f'"id.orig_p":{40000 + source % 9000},"id.resp_h":"198.51.100.{source % 20}","id.resp_p":{443 if source % 3 else 53},'
+            f'"proto":"tcp","conn_state":"SF","duration":0.1,"orig_bytes":{500 + source % 97 * 30},"resp_bytes":100,'
+            f'"orig_pkts":5,"resp_pkts":5}}\n'
+        )
+
+
+def append(log, number, sources):
+    with log.open("a") as file:
+        batch = []
+        for text in lines(number, sources):
+            batch.append(text)
+            if len(batch) == 10_000:
+                file.write("".join(batch))
+                batch.clear()
+        file.write("".join(batch))
+
+
+def settled(service):
+    least = service.memory()
+    for _ in range(50):
+        time.sleep(0.1)
+        least = min(least, service.memory())
+    return least
+
+
+def row(what, service, before):
+    now = settled(service)
+    entities = service.metrics()["stakeout_entities"]
+    print(
+        f"| {what} | {service.ready_seconds:.1f} s | {before / 1e6:.0f} MB | {now / 1e6:.0f} MB, {now / before:.2f} times "
+        f"| {service.memory('VmHWM') / 1e6:.0f} MB, {service.memory('VmHWM') / before:.2f} times | {entities:,.0f} |",
+        flush=True,
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default="target/release/stakeout")
+    parser.add_argument("--sources", type=int, default=1_000_000)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        log = folder / "conn.log"
+        (folder / "stakeout.yaml").write_text(
+            f"data_dir: {folder}/data\nhttp: {{ listen: '127.0.0.1:0' }}\ninputs: {{ files: ['{log}'] }}\n"
+            f"sinks: [{{ type: file, path: '{folder}/alerts' }}]\n"
+        )
+        append(log, 0, wanted.sources)
+        append(log, 1, wanted.sources)
+        with Service(wanted.program, folder) as service:
+            # The last events wait until the input has been quiet.
+            service.wait_until("both passes were judged", lambda seen: seen["stakeout_events_total"] >= 2 * wanted.sources)
+            before, most, seen = settled(service), service.memory("VmHWM"), service.metrics()
+            ended = service.terminate()
+        state = sum(file.stat().st_size for file in (folder / "data").glob("state-*"))
+        print(
+            f"{seen['stakeout_entities']:,.0f} entities; {before / 1e6:.0f} MB of memory, {most / 1e6:.0f} MB at most; "
+            f"state of {state / 1e6:.0f} MB; ended in {ended:.1f} s; load {load():.1f}"
+        )
+        print("| restart | ready in | memory before | after | at most | entities |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        with Service(wanted.program, folder) as service:
+            row("after SIGTERM", service, before)
+            append(log, 2, wanted.sources)
+            # A snapshot shortens the journal: just before it, the journal is at its longest.
+            longest = 0
+            while (held := service.metrics()["stakeout_store_journal_records"]) >= longest * 0.9 or longest < 100:
+                longest = max(longest, held)
+                behind = service.metrics()["stakeout_file_bytes_behind"]
+                if behind == 0 and held == longest:
+                    break
+            before = service.memory()
+            service.kill()
+        with Service(wanted.program, folder) as service:
+            row(f"after a kill, {held:,.0f} deliveries in the journal", service, before)
+
+
+if __name__ == "__main__":
+    main()
