@@ -204,6 +204,32 @@ fn usual_value(events: &[Stamped], window: &Window<'_>, strange: &[String], left
     Some(changed.collect())
 }
 
+/// The events with the window's values that the entity never had made its most usual one, all but the first `left` values.
+fn few_new_values(events: &[Stamped], window: &Window<'_>, left: usize) -> Option<Vec<Stamped>> {
+    let fields = category(&window.compiled.definition.measure);
+    let mut had: BTreeMap<Vec<String>, (usize, &Event)> = BTreeMap::new();
+    for Stamped { event, .. } in events {
+        if window.about(event) && event.time() < window.begin {
+            had.entry(values(event, &fields)).or_insert((0, event)).0 += 1;
+        }
+    }
+    let (_, usual) = had.values().max_by_key(|(count, _)| *count)?;
+    let mut kept: Vec<Vec<String>> = Vec::new();
+    let changed = events.iter().map(|stamped| {
+        let value = values(&stamped.event, &fields);
+        if !window.holds(&stamped.event) || had.contains_key(&value) || kept.contains(&value) {
+            return stamped.clone();
+        }
+        if kept.len() < left {
+            kept.push(value);
+            return stamped.clone();
+        }
+        let event = with_values_of(&stamped.event, usual, &fields);
+        Stamped::new(event, stamped.engine_time, stamped.input, stamped.sequence)
+    });
+    Some(changed.collect())
+}
+
 /// The events with those of the window, all but the first `left`, moved to the hour of the day at which the entity is
 /// active most, a day earlier.
 fn usual_hour(events: &[Stamped], window: &Window<'_>, left: usize) -> Option<Vec<Stamped>> {
@@ -259,6 +285,10 @@ fn changed(events: &[Stamped], compiled: &Compiled, alert: &Alert) -> Option<(Ve
                 usual_value(events, &window, &strange, 1)?,
             ))
         }
+        NormalIf::NewAtMost(most) => Some((
+            few_new_values(events, &window, most as usize)?,
+            few_new_values(events, &window, most as usize + 1)?,
+        )),
         NormalIf::UsualHour => Some((usual_hour(events, &window, 0)?, usual_hour(events, &window, 1)?)),
         NormalIf::AtLeast(_) | NormalIf::LessRegular(_) => None,
     }

@@ -78,6 +78,8 @@ pub enum NormalIf {
     UsualHour,
     /// With gaps as irregular as this, in the regularity's unit.
     LessRegular(f64),
+    /// With so many values in the window that were never seen before.
+    NewAtMost(f64),
 }
 
 /// The memory of a baseline that was broken.

@@ -6,7 +6,9 @@
 //!
 //! - Only final values of closed windows with something in them count, at most one an entity and epoch; a discrete
 //!   measure votes with its randomised p. Windows that already rank as somebody's incident weigh a 24th, so that an
-//!   incident of a day has one vote: an attack does not teach that attacks are normal.
+//!   incident of a day has one vote: an attack does not teach that attacks are normal. What comes every day is none: they
+//!   weigh so much more that on all days together as many count as on the median day. A law that is wrong far out is so
+//!   found out, and whatever happens on fewer than half of the days does not count.
 //! - The law itself is believed like `LAW_VOTES` votes, so a group of few has the identity. An entity is like itself from
 //!   epoch to epoch: the votes of one count as `VOTES_OF_ONE` at most, however many they are.
 //! - Where `RANK_VOTES` votes are at least as surprising, their share decides. Beyond, the map goes on with the slope of
@@ -14,23 +16,49 @@
 //!   the votes, `FIT_VOTES` at most; excesses are censored at `EXCESS_MAX`, so that a few far ones don't bend it.
 //! - A calibrated surprise is never above the raw one: calibration may make an alert rarer, never more frequent.
 //!
-//! Entities that are seen for the first time are judged by their peers' prior alone, and are calibrated apart.
+//! Entities that are seen for the first time are judged by their peers' prior alone, and are calibrated apart. So is how
+//! many values of a window are new, which is another question than whether one of them is strange.
 
 use super::baseline::{Judgement, Summary};
-use serde::{Deserialize, Serialize};
+use super::earlier;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a group's windows say together: how many had which surprise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalibrationSummary {
-    /// Of entities with a history, and of those without.
-    classes: [Tally; 2],
+    /// By [`Class`].
+    #[serde(deserialize_with = "classes")]
+    classes: [Tally; CLASSES],
 }
 
-/// The votes of one class of entities.
+/// What is calibrated apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Class {
+    /// Entities with a history.
+    Known,
+    /// Entities that were judged by their peers' prior alone.
+    Newcomer,
+    /// How many values of a window are new to an entity with a history.
+    News,
+}
+
+const CLASSES: usize = 3;
+
+impl Class {
+    /// The class of an entity that was judged by its peers' prior alone, or was not.
+    pub fn of(newcomer: bool) -> Self {
+        if newcomer { Class::Newcomer } else { Class::Known }
+    }
+}
+
+/// The votes of one class.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Tally {
-    /// Empty, or units by bucket of surprise.
-    units: Vec<u64>,
+    /// Empty, or windows by bucket of surprise: those that do not rank as incidents, and those that do.
+    ordinary: Vec<u64>,
+    incidents: Vec<u64>,
+    /// How many of the latter there were on each day, ascending; also where there were none.
+    days: Vec<(i64, u64)>,
     /// A bit for each entity, by its hash: who voted (linear counting, Whang et al. 1990).
     voters: [u64; VOTER_WORDS],
 }
@@ -40,8 +68,8 @@ struct Tally {
 pub struct CalibrationVote {
     /// The hash of its entity.
     pub entity: u64,
-    /// Whether its entity was judged by its peers' prior alone.
-    pub newcomer: bool,
+    /// What it is calibrated with.
+    pub class: Class,
     /// Its randomised raw surprise among windows with something in them.
     pub raw: f64,
     /// Whether its calibrated surprise ranks as an incident's.
@@ -57,9 +85,9 @@ pub struct Calibration {
     slope: f64,
 }
 
-/// The maps of a group's entities with and without a history.
+/// The maps of a group, by [`Class`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Calibrations([Calibration; 2]);
+pub struct Calibrations([Calibration; CLASSES]);
 
 /// The surprise from which a window ranks as an incident, whatever the budget.
 pub const INCIDENT_SURPRISE: f64 = 4.0;
@@ -68,9 +96,10 @@ pub const INCIDENT_SURPRISE: f64 = 4.0;
 const BUCKET: f64 = 0.125;
 /// Buckets up to a surprise of 12, and one for what is beyond.
 const BUCKETS: usize = 97;
-/// Units of a vote, and of an incident's window.
-const VOTE: u64 = 24;
-const INCIDENT_VOTE: u64 = 1;
+/// What an incident's window weighs that does not come every day.
+const INCIDENT_WEIGHT: f64 = 1.0 / 24.0;
+/// Of fewer days no day is the median.
+const DAYS_MIN: usize = 3;
 /// Words of the set of voters: it tells some thousand of them apart.
 const VOTER_WORDS: usize = 4;
 /// What the votes of one entity are worth at most.
@@ -91,16 +120,28 @@ const SLOPE_MIN: f64 = 0.05;
 impl CalibrationSummary {
     /// Adds a window's vote.
     pub fn vote(&mut self, vote: CalibrationVote) {
-        let Tally { units, voters } = &mut self.classes[usize::from(vote.newcomer)];
-        if units.is_empty() {
-            *units = vec![0; BUCKETS];
+        let tally = &mut self.classes[vote.class as usize];
+        let windows = if vote.incident {
+            &mut tally.incidents
+        } else {
+            &mut tally.ordinary
+        };
+        if windows.is_empty() {
+            *windows = vec![0; BUCKETS];
         }
         // The top bits choose the key group, the low ones its cells.
         let bit = (vote.entity >> 24) as usize % (64 * VOTER_WORDS);
-        voters[bit / 64] |= 1 << (bit % 64);
+        tally.voters[bit / 64] |= 1 << (bit % 64);
         let bucket = ((vote.raw.max(0.0) / BUCKET) as usize).min(BUCKETS - 1);
-        if let Some(held) = units.get_mut(bucket) {
-            *held += if vote.incident { INCIDENT_VOTE } else { VOTE };
+        if let Some(held) = windows.get_mut(bucket) {
+            *held += 1;
+        }
+    }
+
+    /// Says on which day all of these votes were cast.
+    pub fn date(&mut self, day: i64) {
+        for tally in &mut self.classes {
+            tally.days = vec![(day, tally.incidents.iter().sum())];
         }
     }
 
@@ -109,7 +150,8 @@ impl CalibrationSummary {
     pub fn windows_within<const N: usize>(&self, maps: &Calibrations, bounds: &[f64; N]) -> [f64; N] {
         let mut within = [0.0; N];
         for (tally, map) in self.classes.iter().zip(&maps.0) {
-            for (bucket, units) in tally.units.iter().enumerate().filter(|(_, units)| **units > 0) {
+            let windows = tally.weighed(INCIDENT_WEIGHT);
+            for (bucket, windows) in windows.enumerate().filter(|(_, windows)| *windows > 0.0) {
                 let p = |raw: f64| 10f64.powf(-map.surprise(raw));
                 let high = p(bucket as f64 * BUCKET);
                 let low = if bucket + 1 < BUCKETS {
@@ -117,7 +159,6 @@ impl CalibrationSummary {
                 } else {
                     0.0
                 };
-                let windows = *units as f64 / VOTE as f64;
                 for (held, bound) in within.iter_mut().zip(bounds) {
                     *held += windows * share_below(*bound, low, high);
                 }
@@ -141,16 +182,43 @@ fn share_below(bound: f64, low: f64, high: f64) -> f64 {
 impl Summary for CalibrationSummary {
     fn merge(&mut self, other: &Self) {
         for (held, other) in self.classes.iter_mut().zip(&other.classes) {
-            if held.units.is_empty() {
-                held.units.clone_from(&other.units);
-            } else {
-                for (held, more) in held.units.iter_mut().zip(&other.units) {
-                    *held += more;
+            add(&mut held.ordinary, &other.ordinary);
+            add(&mut held.incidents, &other.incidents);
+            for (day, count) in &other.days {
+                match held.days.binary_search_by_key(day, |(day, _)| *day) {
+                    Ok(place) => held.days[place].1 += count,
+                    Err(place) => held.days.insert(place, (*day, *count)),
                 }
             }
             for (held, more) in held.voters.iter_mut().zip(&other.voters) {
                 *held |= more;
             }
+        }
+    }
+}
+
+/// Reads the votes by class. There were two, whose windows stood in one list: 24 for each, and one for an incident's.
+fn classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Tally; CLASSES], D::Error> {
+    if !earlier::is_earlier() {
+        return Deserialize::deserialize(deserializer);
+    }
+    let earlier: [(Vec<u64>, [u64; VOTER_WORDS]); 2] = Deserialize::deserialize(deserializer)?;
+    let [known, newcomers] = earlier.map(|(units, voters)| Tally {
+        ordinary: units.iter().map(|units| units / 24).collect(),
+        incidents: units.iter().map(|units| units % 24).collect(),
+        days: Vec::new(),
+        voters,
+    });
+    Ok([known, newcomers, Tally::default()])
+}
+
+/// Adds windows by bucket.
+fn add(held: &mut Vec<u64>, more: &[u64]) {
+    if held.is_empty() {
+        held.extend_from_slice(more);
+    } else {
+        for (held, more) in held.iter_mut().zip(more) {
+            *held += more;
         }
     }
 }
@@ -163,9 +231,30 @@ impl Tally {
         -bits * (1.0 - set.min(bits - 1.0) / bits).ln()
     }
 
+    /// Windows by bucket, where one that ranks as an incident weighs so much.
+    fn weighed(&self, incident: f64) -> impl Iterator<Item = f64> + Clone {
+        let buckets = self.ordinary.len().max(self.incidents.len());
+        (0..buckets).map(move |bucket| {
+            let at = |windows: &[u64]| windows.get(bucket).copied().unwrap_or(0) as f64;
+            at(&self.ordinary) + incident * at(&self.incidents)
+        })
+    }
+
+    /// What a window weighs that ranks as an incident: as many count together as if each day were the median day.
+    fn incident_weight(&self) -> f64 {
+        let all: u64 = self.days.iter().map(|(_, count)| count).sum();
+        if all == 0 || self.days.len() < DAYS_MIN {
+            return INCIDENT_WEIGHT;
+        }
+        let mut counts: Vec<u64> = self.days.iter().map(|(_, count)| *count).collect();
+        counts.sort_unstable();
+        let median = counts[(counts.len() - 1) / 2];
+        ((median * counts.len() as u64) as f64 / all as f64).clamp(INCIDENT_WEIGHT, 1.0)
+    }
+
     /// Votes by bucket, as many as they are worth given that entities are like themselves.
     fn votes(&self) -> Vec<f64> {
-        let votes = self.units.iter().map(|units| *units as f64 / VOTE as f64);
+        let votes = self.weighed(self.incident_weight());
         let each = votes.clone().sum::<f64>() / self.entities().max(1.0);
         let worth = 1.0 / (1.0 + (each - 1.0).max(0.0) / VOTES_OF_ONE);
         votes.map(|votes| votes * worth).collect()
@@ -232,18 +321,23 @@ impl Calibrations {
         Calibrations(std::array::from_fn(|place| Calibration::of(&summary.classes[place])))
     }
 
-    /// The map for an entity with a history, or for one without.
+    /// The map of a class.
+    pub fn of_class(&self, class: Class) -> &Calibration {
+        &self.0[class as usize]
+    }
+
+    /// The map for an entity without a history, or for one with it.
     pub fn of_entity(&self, newcomer: bool) -> &Calibration {
-        &self.0[usize::from(newcomer)]
+        self.of_class(Class::of(newcomer))
     }
 }
 
 impl CalibrationVote {
     /// The vote of a judgement among windows with something in them. `uniform` randomises it.
-    pub fn new(judgement: &Judgement, entity: u64, newcomer: bool, incident: bool, uniform: f64) -> Self {
+    pub fn new(judgement: &Judgement, entity: u64, class: Class, incident: bool, uniform: f64) -> Self {
         CalibrationVote {
             entity,
-            newcomer,
+            class,
             raw: -judgement.randomised(uniform).log10(),
             incident,
         }
@@ -286,7 +380,7 @@ mod tests {
             let raw = -heaviness * (1.0 - random.uniform()).log10();
             summary.vote(CalibrationVote {
                 entity: (number % 200).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-                newcomer: false,
+                class: Class::Known,
                 raw,
                 incident: raw > 60.0,
             });
@@ -345,7 +439,7 @@ mod tests {
         for number in 0..240 {
             summary.vote(CalibrationVote {
                 entity: (number % 10u64).wrapping_mul(0xbf58_476d_1ce4_e5b9),
-                newcomer: false,
+                class: Class::Known,
                 raw: 20.0,
                 incident: true,
             });
@@ -356,12 +450,36 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_every_day_is_no_incident_and_what_came_on_some_days_is() {
+        // One window of two hundred is far out, on so many of ten days.
+        let surprise_of_far_out = |days: i64| {
+            let mut summary = CalibrationSummary::default();
+            for day in 0..10 {
+                let mut of_day = voted(10 + day as u64, 1000, 1.0);
+                for number in 0..if day < days { 5 } else { 0u64 } {
+                    of_day.vote(CalibrationVote {
+                        entity: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                        class: Class::Known,
+                        raw: 9.0,
+                        incident: true,
+                    });
+                }
+                of_day.date(day);
+                summary.merge(&of_day);
+            }
+            Calibrations::of(&summary).of_class(Class::Known).surprise(9.0)
+        };
+        assert!(surprise_of_far_out(10) < 3.5, "{}", surprise_of_far_out(10));
+        assert!(surprise_of_far_out(4) > 5.0, "{}", surprise_of_far_out(4));
+    }
+
+    #[test]
     fn one_entity_alone_does_not_make_what_is_usual() {
         let mut summary = CalibrationSummary::default();
         for _ in 0..2000 {
             summary.vote(CalibrationVote {
                 entity: 1 << 30,
-                newcomer: false,
+                class: Class::Known,
                 raw: 3.0,
                 incident: false,
             });

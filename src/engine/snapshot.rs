@@ -6,6 +6,7 @@
 //! another definition answers another question: [`super::succession`] tells whose state goes on. A form that is not known
 //! is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can take them up.
 
+use super::earlier;
 use super::loss::Losses;
 use super::partition::{SavedEarlier, SavedEntities};
 use super::population::SavedPopulation;
@@ -83,7 +84,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, SnapshotProblem> {
     };
     match u16::from_le_bytes(*format) {
         FORMAT => whole(body).map(Head::Newest),
-        FORMAT_EARLIER => whole(body).map(Head::Earlier),
+        FORMAT_EARLIER => earlier::reading(|| whole(body)).map(Head::Earlier),
         found => Err(SnapshotProblem::UnknownFormat { found }),
     }
 }

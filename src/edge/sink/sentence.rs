@@ -156,6 +156,19 @@ fn usual(finding: &Finding, definition: &Definition, window: Duration) -> String
         (false, false) => "for it",
     };
     match &definition.measure {
+        _ if is_of_many(finding) => {
+            let known = whole(expected.high);
+            format!(
+                "one of {} new ones in {}, where {} {whom}",
+                whole(finding.seen),
+                window_text(window),
+                match expected.high.round() {
+                    high if high < 1.0 => "none is usual".to_owned(),
+                    high if high < 2.0 => "one at most is usual".to_owned(),
+                    _ => format!("up to {known} are usual"),
+                }
+            )
+        }
         Measure::Category(_) | Measure::Network(_) => match expected.typical.round() {
             known if known < 1.0 => "nothing is known of it yet".to_owned(),
             known if known < 2.0 => "one other is usual for it".to_owned(),
@@ -174,6 +187,11 @@ fn usual(finding: &Finding, definition: &Definition, window: Duration) -> String
             }
         }
     }
+}
+
+/// Whether a finding is about how many values of a window are new, and not about one of them.
+fn is_of_many(finding: &Finding) -> bool {
+    matches!(finding.normal_if, NormalIf::NewAtMost(_))
 }
 
 /// A number of the measure in its unit.
@@ -247,6 +265,7 @@ pub(super) fn normal_if(normal: NormalIf) -> String {
         NormalIf::AtLeast(least) => format!("at least {}", whole(least)),
         NormalIf::SeenBefore => "a value that it has had before".to_owned(),
         NormalIf::UsualHour => "at an hour when it is usually active".to_owned(),
+        NormalIf::NewAtMost(most) => format!("at most {} values that it has not had before", whole(most)),
         NormalIf::LessRegular(bound) => format!("gaps that vary by {bound:.3} of their median or more"),
     }
 }

@@ -11,13 +11,18 @@
 //! Up to [`Category::VALUES_MAX`] values are kept exactly, 8 bytes each (a 32-bit print of the hash: two values of an
 //! entity are mistaken for each other once in 10^8), two in place, more allocated as they come. Past that the lightest goes to a filter
 //! (see `lost.rs`), and the answer is coarser: a value that may have been lost is judged as all lost ones together.
+//!
+//! One new value among `n` is no stranger than about 1 in n, and twenty of them together are: how many values of a window
+//! are new is a second question, of the window (see `burst.rs`).
 
+use super::burst::{BurstPrior, BurstSummary, Bursts, NewsLaw};
 use super::decay::power;
-use super::judgement::Judgement;
+use super::judgement::{Judgement, largest_usual};
 use super::lost::Lost;
 use super::strength::{DEFINITION_ENTITIES, StrengthPrior, StrengthSummary};
 use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Scale, Summary, Tail};
-use serde::{Deserialize, Serialize};
+use crate::engine::earlier;
+use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -26,12 +31,22 @@ use std::sync::Arc;
 pub struct Category {
     /// Two of them take the room of a pointer to more.
     values: SmallVec<[Kept; 2]>,
-    /// The values that had to go, while any is remembered.
-    lost: Option<Box<Lost>>,
+    /// What not every entity has.
+    #[serde(deserialize_with = "aside")]
+    aside: Option<Box<Aside>>,
     /// Forgotten number of values that were new to the entity, its first one not counted.
     news: f32,
     /// How many values, from the first on, the group has been told of.
     told: u8,
+}
+
+/// What not every entity has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Aside {
+    /// The values that had to go, while any is remembered.
+    lost: Option<Box<Lost>>,
+    /// How many new values came together.
+    bursts: Bursts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,11 +66,29 @@ pub enum Novelty {
     Unsure,
 }
 
+/// How many values of one window are new to the entity, along with how many that are known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct News {
+    /// New values, each counted as far as it is rare in the group.
+    pub new: u32,
+    /// Known values.
+    pub known: f64,
+}
+
+impl News {
+    /// A probability that a window has so many new values, given that it has two values at all.
+    fn among_several(&self, p: f64, law: &NewsLaw) -> f64 {
+        let needed = (2.0 - self.known).clamp(0.0, 2.0).ceil() as u32;
+        (p / law.at_least(needed).max(p)).min(1.0)
+    }
+}
+
 /// What is believed of a category before the entity has a history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CategoryPrior {
     discount: f64,
     strength: StrengthPrior,
+    bursts: BurstPrior,
     prevalence: Option<Arc<Prevalence>>,
 }
 
@@ -69,6 +102,8 @@ pub struct CategorySummary {
     /// that they can be counted.
     cells: Vec<u32>,
     strength: StrengthSummary,
+    #[serde(deserialize_with = "earlier::later")]
+    bursts: BurstSummary,
     /// Sums over votes of k / (1 + k) for k values, and of the part of it that was seen about once; in 2^-20.
     variety: u64,
     once: u64,
@@ -103,6 +138,7 @@ impl CategoryPrior {
         CategoryPrior {
             discount: discount.clamp(0.0, 0.95),
             strength: StrengthPrior::new(strength.clamp(0.05, 1e4)),
+            bursts: BurstPrior::default(),
             prevalence: None,
         }
     }
@@ -110,6 +146,15 @@ impl CategoryPrior {
     /// How many of the group's entities have the value, or a few more; `None` while the group is small.
     pub fn holders(&self, hash: u64) -> Option<u32> {
         Some(self.prevalence.as_ref()?.count(hash))
+    }
+
+    /// How much one new value counts among those of its window: the share of the group's entities that do not have it, and
+    /// all of it while the group is small.
+    pub fn rarity(&self, hash: u64) -> f64 {
+        match &self.prevalence {
+            None => 1.0,
+            Some(prevalence) => (1.0 - f64::from(prevalence.count(hash)) / prevalence.entities as f64).clamp(0.0, 1.0),
+        }
     }
 
     /// The mass, among what is new to an entity, of values no more common in the group, and of less common ones.
@@ -170,6 +215,35 @@ impl Prevalence {
     }
 }
 
+/// Reads what lies aside; that was the lost values alone.
+fn aside<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Aside>>, D::Error> {
+    if !earlier::is_earlier() {
+        return Option::deserialize(deserializer);
+    }
+    let lost: Option<Box<Lost>> = Option::deserialize(deserializer)?;
+    Ok(lost.map(|lost| {
+        Box::new(Aside {
+            lost: Some(lost),
+            bursts: Bursts::default(),
+        })
+    }))
+}
+
+impl Aside {
+    fn age(&mut self, kept: f32, fast: f32) {
+        self.bursts.age(kept, fast);
+        if let Some(lost) = &mut self.lost {
+            lost.age(kept);
+        }
+        self.lost.take_if(|lost| lost.weight() < WEIGHT_MIN);
+    }
+}
+
+/// The mass of a kept value, without what it leaves to what is unseen.
+fn mass(weight: f32, discount: f64) -> f64 {
+    f64::from(weight) - discount * f64::from(weight.min(1.0))
+}
+
 /// Where a print is counted: a row takes its low bits, the next its high ones.
 fn cell(row: usize, print: u32) -> usize {
     row * CELLS + ((print >> (16 * row)) as usize) % CELLS
@@ -189,7 +263,7 @@ impl Category {
         let print = print(hash);
         if self.values.iter().any(|kept| kept.print == print) {
             Novelty::Known
-        } else if self.lost.as_ref().is_some_and(|lost| lost.may_hold(print)) {
+        } else if self.lost().is_some_and(|lost| lost.may_hold(print)) {
             Novelty::Unsure
         } else {
             Novelty::New
@@ -218,13 +292,94 @@ impl Category {
         ((DISCOUNT_WEIGHT * prior.discount + once) / (DISCOUNT_WEIGHT + all)).min(0.95)
     }
 
+    fn lost(&self) -> Option<&Lost> {
+        self.aside.as_ref()?.lost.as_deref()
+    }
+
     fn lost_weight(&self) -> f64 {
-        self.lost.as_ref().map_or(0.0, |lost| f64::from(lost.weight()))
+        self.lost().map_or(0.0, |lost| f64::from(lost.weight()))
     }
 
     /// About how many values were lost.
     fn lost_values(&self) -> f64 {
-        self.lost.as_ref().map_or(0.0, |lost| lost.values())
+        self.lost().map_or(0.0, Lost::values)
+    }
+
+    /// The probability that an observation is a value that the entity never had.
+    pub(super) fn chance_of_new(&self, prior: &CategoryPrior) -> f64 {
+        let discount = self.discount(prior);
+        let sum = self.weight();
+        let strength = prior.strength.strength(f64::from(self.news), sum);
+        let kept: f64 = self.values.iter().map(|kept| mass(kept.weight, discount)).sum();
+        let gone = sum + strength - kept;
+        (gone - self.lost_weight() + discount * self.lost_values()) / (sum + strength)
+    }
+
+    /// Whether the entity's own history outweighs what is believed of its group, so that it makes sense to count what is
+    /// new to it.
+    pub fn is_known(&self, prior: &CategoryPrior) -> bool {
+        let sum = self.weight();
+        sum >= prior.strength.strength(f64::from(self.news), sum)
+    }
+
+    /// The law of how many new values come in a window, along with so many known ones.
+    fn news_law(&self, prior: &CategoryPrior, known: f64, most: u32) -> NewsLaw {
+        let chance = self.chance_of_new(prior);
+        let most = most.min(Bursts::NEW_MAX);
+        match &self.aside {
+            Some(aside) => aside.bursts.law(&prior.bursts, chance, known, most),
+            None => Bursts::default().law(&prior.bursts, chance, known, most),
+        }
+    }
+
+    /// How many known values a window usually has; where that was never counted, every value that the entity has.
+    pub fn known_usually(&self) -> f64 {
+        let counted = self.aside.as_ref().and_then(|aside| aside.bursts.known_usually());
+        counted.unwrap_or(self.values.len() as f64)
+    }
+
+    /// How strange so many new values are in one window, along with so many known ones, among windows of two values or more:
+    /// of a single value this is not asked. Nothing while the entity itself is hardly known.
+    pub fn judge_news(&self, prior: &CategoryPrior, news: News) -> Option<Judgement> {
+        if !self.is_known(prior) {
+            return None;
+        }
+        let law = self.news_law(prior, news.known, news.new);
+        Some(Judgement {
+            ln_p: news.among_several(law.at_least(news.new), &law).ln(),
+            ln_p_beyond: news.among_several(law.at_least(news.new.saturating_add(1)), &law).ln(),
+            memory: Memory::Slow,
+        })
+    }
+
+    /// How many new values a window is expected to have along with so many known ones, and the largest number that is
+    /// less surprising than this.
+    pub fn news_expected(&self, prior: &CategoryPrior, news: News, surprise_max: f64) -> (Expected, f64) {
+        let law = self.news_law(prior, news.known, Bursts::NEW_MAX);
+        let (mean, variance) = law.moments();
+        let weight = self.weight();
+        let strength = prior.strength.strength(f64::from(self.news), weight);
+        let expected = Expected {
+            typical: law.quantile(0.5),
+            low: law.quantile(0.05),
+            high: law.quantile(0.95),
+            mean,
+            variance,
+            history_windows: weight,
+            prior_weight: strength / (strength + weight),
+        };
+        let usual = |new: u64| -news.among_several(law.at_least(new as u32), &law).log10() < surprise_max;
+        (expected, largest_usual(news.new.into(), usual) as f64)
+    }
+
+    /// Takes in how many values of a window were new; to be called before these are learned. While the entity is hardly
+    /// known, that says nothing.
+    pub fn learn_news(&mut self, prior: &CategoryPrior, new: u32, known: u32) {
+        if (new == 0 && self.aside.is_none()) || !self.is_known(prior) {
+            return;
+        }
+        let chance = self.chance_of_new(prior);
+        self.aside.get_or_insert_default().bursts.learn(new, known, chance);
     }
 
     /// Forgotten weight of all values, lost ones included.
@@ -257,6 +412,14 @@ impl Category {
         self.told = 0;
     }
 
+    /// Forgets that new values come together, for a test of what that is good for.
+    #[cfg(test)]
+    pub(super) fn forget_bursts(&mut self) {
+        if let Some(aside) = &mut self.aside {
+            aside.bursts.forget_sizes();
+        }
+    }
+
     fn keep(&mut self, new: Kept) {
         if self.values.len() == self.values.capacity() {
             let more = if self.values.len() < 4 { 2 } else { 4 };
@@ -271,7 +434,8 @@ impl Category {
         if let Some(index) = lightest {
             let gone = self.values.remove(index);
             self.told -= u8::from(index < usize::from(self.told));
-            self.lost.get_or_insert_default().take_in(gone.print, gone.weight);
+            let aside = self.aside.get_or_insert_default();
+            aside.lost.get_or_insert_default().take_in(gone.print, gone.weight);
         }
     }
 }
@@ -293,11 +457,10 @@ impl Baseline for Category {
         if self.values.len() + ROOM_MAX < self.values.capacity() {
             self.values.shrink_to_fit();
         }
-        if let Some(lost) = &mut self.lost {
-            lost.age(kept);
-            if lost.weight() < WEIGHT_MIN {
-                self.lost = None;
-            }
+        if let Some(aside) = &mut self.aside {
+            aside.age(kept, power(decay.fast(), windows) as f32);
+            self.aside
+                .take_if(|aside| aside.lost.is_none() && aside.bursts.is_empty());
         }
     }
 
@@ -307,7 +470,7 @@ impl Baseline for Category {
         let sum = self.weight();
         let strength = prior.strength.strength(f64::from(self.news), sum);
         let total = sum + strength;
-        let mass = |weight: f32| f64::from(weight) - discount * f64::from(weight.min(1.0));
+        let mass = |weight: f32| mass(weight, discount);
         // What goes for one that was lost is at least what is new.
         let gone = total - self.values.iter().map(|kept| mass(kept.weight)).sum::<f64>();
         let (p, beyond) = match self.novelty(seen) {
@@ -329,7 +492,7 @@ impl Baseline for Category {
             Novelty::Unsure => (gone / total, 0.0),
             Novelty::New => {
                 let (upto, below) = prior.newness(seen);
-                let new = (gone - self.lost_weight() + discount * self.lost_values()) / total;
+                let new = self.chance_of_new(prior);
                 (new * upto, new * below)
             }
         };
@@ -347,7 +510,7 @@ impl Baseline for Category {
             kept.weight += 1.0;
             return Learned::Usual;
         }
-        let is_first = self.values.is_empty() && self.lost.is_none();
+        let is_first = self.values.is_empty() && self.lost().is_none();
         if !is_first && self.novelty(seen) == Novelty::New {
             self.news += 1.0;
         }
@@ -402,6 +565,9 @@ impl Baseline for Category {
             return;
         }
         summary.strength.vote(f64::from(self.news), self.weight());
+        if let Some(aside) = &self.aside {
+            aside.bursts.vote(&mut summary.bursts);
+        }
         let (all, once) = self.variety();
         let fixed = |x: f64| (x * ONE).round() as u64;
         summary.variety = summary.variety.saturating_add(fixed(all / (1.0 + all)));
@@ -414,6 +580,7 @@ impl Baseline for Category {
         CategoryPrior {
             discount: (once / variety).min(0.95),
             strength: definition.strength.taught(&summary.strength),
+            bursts: definition.bursts.taught(&summary.bursts),
             prevalence: (summary.entities >= GROUP_ENTITIES_MIN).then(|| Arc::new(Prevalence::of(summary))),
         }
     }
@@ -422,6 +589,7 @@ impl Baseline for Category {
 impl CategorySummary {
     fn add(&mut self, other: &Self) {
         self.strength.merge(&other.strength);
+        self.bursts.merge(&other.bursts);
         self.variety = self.variety.saturating_add(other.variety);
         self.once = self.once.saturating_add(other.once);
         if self.cells.is_empty() {

@@ -11,6 +11,7 @@
 //! how many there were.
 
 mod activity;
+mod burst;
 mod category;
 mod count;
 mod decay;
@@ -31,7 +32,7 @@ mod strength;
 pub mod tail;
 mod time_of_week;
 
-pub use category::{Category, CategoryPrior, CategorySummary, Novelty, print};
+pub use category::{Category, CategoryPrior, CategorySummary, News, Novelty, print};
 pub use count::{Count, CountPrior, CountSummary};
 pub use decay::Decay;
 pub(in crate::engine) use decay::{power, weight_of};

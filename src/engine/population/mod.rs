@@ -283,7 +283,12 @@ impl Population {
             };
             self.held.span = span;
         }
-        self.held.recent.merge(summary);
+        let day = epoch.div_euclid(24);
+        let mut summary = summary.clone();
+        for votes in summary.votes.iter_mut().flatten() {
+            votes.calibration.date(day);
+        }
+        self.held.recent.merge(&summary);
         self.held.recent.epochs.iter_mut().for_each(|epochs| *epochs += 1);
         // Half of what was counted is forgotten after about a week.
         for epochs in &mut self.held.epochs {

@@ -147,7 +147,7 @@ impl Watch {
                 watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
             }
             (Watch::Category(watch), Prior::Category(prior)) => {
-                watch.settle_first(moment, plan, prior, ballot, outcome)
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
             }
             (Watch::Magnitude(watch), Prior::Magnitude(prior)) => {
                 watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)

@@ -1,10 +1,17 @@
 //! Which values an entity has: ports, processes, paths, networks. Each different value of a window is judged once, as
-//! soon as it has been seen often enough, against what was known before the window.
+//! soon as it has been seen often enough, against what was known before the window. How many of a window's values are new
+//! to the entity is judged too, as a measure that grows: one judgement a window, on the ladder of surprise while it is open.
 
-use super::{Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_of, told};
+use super::{
+    Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, step_of,
+    told,
+};
 use crate::domain::{NormalIf, Timestamp};
-use crate::engine::baseline::{Baseline, Category, CategoryPrior, CategorySummary, Judgement, Memory, Scale, print};
-use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::baseline::{
+    Baseline, Category, CategoryPrior, CategorySummary, Judgement, Memory, News, Novelty, Scale, print,
+};
+use crate::engine::calibration::{CalibrationVote, Class, INCIDENT_SURPRISE};
+use crate::engine::earlier;
 use crate::engine::population::{epoch_of, span_of};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -15,13 +22,106 @@ pub struct CategoryWatch {
     baseline: Category,
     /// The values of the open window.
     open: SmallVec<[Open; 2]>,
+    /// What is new in it.
+    #[serde(deserialize_with = "earlier::later")]
+    fresh: Option<Box<Fresh>>,
     slot: i32,
     voted: i32,
+    poll: Poll,
+}
+
+/// What the open window says of calibration: eight bytes, so that a watch has room.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "SavedPoll", into = "SavedPoll")]
+struct Poll {
     /// Whether a window of the open one's epoch has voted on calibration.
     drawn: bool,
-    /// Values judged in the open window, and the vote of the one of them that a hash has chosen so far.
+    /// Values judged in the open window, and the vote of the one of them that a hash has chosen so far: whose it is, and its
+    /// raw surprise.
     judged: u16,
+    chosen: Option<Chosen>,
+    raw: f32,
+}
+
+/// A value that votes on calibration.
+#[derive(Clone, Copy, Debug)]
+enum Chosen {
+    Known,
+    KnownIncident,
+    Newcomer,
+    NewcomerIncident,
+}
+
+/// A poll as it is saved.
+#[derive(Serialize, Deserialize)]
+struct SavedPoll {
+    drawn: bool,
+    judged: u16,
+    /// Raw surprise, whether of a newcomer, whether an incident's.
     chosen: Option<(f32, bool, bool)>,
+}
+
+impl From<SavedPoll> for Poll {
+    fn from(saved: SavedPoll) -> Self {
+        Poll {
+            drawn: saved.drawn,
+            judged: saved.judged,
+            chosen: saved
+                .chosen
+                .map(|(_, newcomer, incident)| Chosen::new(newcomer, incident)),
+            raw: saved.chosen.map_or(0.0, |(raw, _, _)| raw),
+        }
+    }
+}
+
+impl From<Poll> for SavedPoll {
+    fn from(poll: Poll) -> Self {
+        let chosen = poll
+            .chosen
+            .map(|chosen| (poll.raw, chosen.is_newcomer(), chosen.is_incident()));
+        SavedPoll {
+            drawn: poll.drawn,
+            judged: poll.judged,
+            chosen,
+        }
+    }
+}
+
+impl Chosen {
+    fn new(newcomer: bool, incident: bool) -> Self {
+        match (newcomer, incident) {
+            (false, false) => Chosen::Known,
+            (false, true) => Chosen::KnownIncident,
+            (true, false) => Chosen::Newcomer,
+            (true, true) => Chosen::NewcomerIncident,
+        }
+    }
+
+    fn is_newcomer(self) -> bool {
+        matches!(self, Chosen::Newcomer | Chosen::NewcomerIncident)
+    }
+
+    fn is_incident(self) -> bool {
+        matches!(self, Chosen::KnownIncident | Chosen::NewcomerIncident)
+    }
+}
+
+/// What is new to the entity in the open window.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Fresh {
+    /// How many values.
+    values: u16,
+    /// The same, each counted as far as it is rare in the group.
+    rare: f32,
+    /// The step of the ladder that their number has reached.
+    step: u8,
+    notes: Notes,
+}
+
+impl Fresh {
+    fn count(&self) -> u32 {
+        self.rare.round() as u32
+    }
 }
 
 /// A value of the open window, by its print, and how often it was seen.
@@ -30,6 +130,9 @@ struct Open {
     print: u32,
     times: u32,
 }
+
+/// From so many on, new values of a window are more than one value that is new.
+const NEWS_MIN: u32 = 2;
 
 impl CategoryWatch {
     /// Different values of one window that are judged and learned. What is beyond has company enough.
@@ -40,11 +143,10 @@ impl CategoryWatch {
         CategoryWatch {
             baseline: Category::default(),
             open: SmallVec::new(),
+            fresh: None,
             slot: plan.slot(time),
             voted: i32::MIN,
-            drawn: false,
-            judged: 0,
-            chosen: None,
+            poll: Poll::default(),
         }
     }
 
@@ -71,13 +173,14 @@ impl CategoryWatch {
         let prior = peers.prior;
         let slot = plan.slot(sight.event.time());
         if slot > self.slot {
-            self.roll(slot, sight.moment(), prior, plan, ballot);
+            self.roll(slot, sight.moment(), peers, plan, ballot);
         }
         let Some(times) = self.count(sight.value) else { return };
         if f64::from(times) != plan.at_least.max(1.0).ceil() {
             return;
         }
-        outcome.judgements += 1;
+        // One judgement of the value; and one of the window, as soon as several values may be new.
+        outcome.judgements += 1 + u64::from(self.poll.judged == 1);
         let judgement = self.baseline.judge(prior, Scale::ONE, sight.value, plan.tail);
         let epoch = epoch_of(sight.now) as i32;
         if epoch != self.voted {
@@ -90,10 +193,20 @@ impl CategoryWatch {
         let newcomer = judgement.memory == Memory::Prior;
         let surprise = told(judgement.ln_p, peers.calibrations.of_entity(newcomer), plan);
         self.choose(&judgement, newcomer, surprise, sight, plan);
+        let late = slot < self.slot;
+        let news = self.judge_news(late, sight, plan, peers);
         let rung = rung_of(surprise);
-        if rung > 0 {
+        if let Some(mut news) = news.filter(|news| news.surprise > surprise) {
+            // Where the value alone would be told, fewer others would change nothing.
+            if surprise >= sight.bar {
+                news.seen = f64::from(times);
+                news.expected = expected(&self.baseline.expected(prior, Scale::ONE), news.seen);
+                news.normal_if = Self::normal_if(plan);
+            }
+            outcome.raised.push(news);
+        } else if rung > 0 {
             let mut notes = Notes::default();
-            notes.add(sight, plan, slot < self.slot);
+            notes.add(sight, plan, late);
             outcome.raised.push(Raised {
                 at: sight.now,
                 window_start: plan.begin(self.slot),
@@ -101,16 +214,71 @@ impl CategoryWatch {
                 rung,
                 seen: f64::from(times),
                 expected: expected(&self.baseline.expected(prior, Scale::ONE), f64::from(times)),
-                normal_if: if plan.at_least > 1.0 {
-                    NormalIf::AtMost(plan.at_least - 1.0)
-                } else {
-                    NormalIf::SeenBefore
-                },
+                normal_if: Self::normal_if(plan),
                 memory: memory_name(judgement.memory),
                 context: notes.context(),
                 regime_change: false,
             });
         }
+    }
+
+    /// What would have been normal of one value.
+    fn normal_if(plan: &Plan) -> NormalIf {
+        if plan.at_least > 1.0 {
+            NormalIf::AtMost(plan.at_least - 1.0)
+        } else {
+            NormalIf::SeenBefore
+        }
+    }
+
+    /// Counts a value that is new to the entity, and judges how many the window has so far if that reaches a step.
+    fn judge_news(
+        &mut self,
+        late: bool,
+        sight: &Sight<'_>,
+        plan: &Plan,
+        peers: &Peers<'_, CategoryPrior>,
+    ) -> Option<Raised> {
+        let prior = peers.prior;
+        if self.baseline.novelty(sight.value) != Novelty::New || !self.baseline.is_known(prior) {
+            return None;
+        }
+        let fresh = self.fresh.get_or_insert_default();
+        fresh.values = fresh.values.saturating_add(1);
+        fresh.rare += prior.rarity(sight.value) as f32;
+        fresh.notes.add(sight, plan, late);
+        let new = fresh.count();
+        if new < NEWS_MIN {
+            return None;
+        }
+        // Known values may still come, as many as usual.
+        let known = f64::from(self.poll.judged.saturating_sub(fresh.values));
+        let news = News {
+            new,
+            known: known.max(self.baseline.known_usually()),
+        };
+        let judgement = self.baseline.judge_news(prior, news)?;
+        let surprise = told(judgement.ln_p, peers.calibrations.of_class(Class::News), plan);
+        let step = step_of(surprise, sight.bar) as u8;
+        if step <= fresh.step {
+            return None;
+        }
+        fresh.step = step;
+        let bar = sight.bar.max(rung_begin(1)) + plan.windows_log10;
+        let bar = peers.calibrations.of_class(Class::News).raw(bar);
+        let (usual, most) = self.baseline.news_expected(prior, news, bar);
+        Some(Raised {
+            at: sight.now,
+            window_start: plan.begin(self.slot),
+            surprise,
+            rung: step.into(),
+            seen: f64::from(fresh.values),
+            expected: expected(&usual, f64::from(fresh.values)),
+            normal_if: NormalIf::NewAtMost(most),
+            memory: memory_name(judgement.memory),
+            context: fresh.notes.context(),
+            regime_change: false,
+        })
     }
 
     /// Closes a first window that is over, so that an entity that never comes back has its say in what is usual. Gives
@@ -119,7 +287,7 @@ impl CategoryWatch {
         &mut self,
         moment: Moment,
         plan: &Plan,
-        prior: &CategoryPrior,
+        peers: &Peers<'_, CategoryPrior>,
         ballot: &mut Ballot<'_>,
         outcome: &mut Outcome,
     ) -> bool {
@@ -130,7 +298,7 @@ impl CategoryWatch {
             let open = plan
                 .slot(moment.now.minus(plan.lateness))
                 .max(self.slot.saturating_add(1));
-            self.roll(open, moment, prior, plan, ballot);
+            self.roll(open, moment, peers, plan, ballot);
             outcome.vote = true;
         }
         true
@@ -138,18 +306,19 @@ impl CategoryWatch {
 
     /// Of the values that are judged in a window one votes on calibration, each as likely as another.
     fn choose(&mut self, judgement: &Judgement, newcomer: bool, surprise: f64, sight: &Sight<'_>, plan: &Plan) {
-        self.judged = self.judged.saturating_add(1);
+        self.poll.judged = self.poll.judged.saturating_add(1);
         let chance = plan.uniform(sight.entity ^ sight.value, self.slot);
-        if chance * f64::from(self.judged) < 1.0 {
+        if chance * f64::from(self.poll.judged) < 1.0 {
             let uniform = plan.uniform(sight.entity, self.slot);
             let vote = CalibrationVote::new(
                 judgement,
                 sight.entity,
-                newcomer,
+                Class::of(newcomer),
                 surprise >= INCIDENT_SURPRISE,
                 uniform,
             );
-            self.chosen = Some((vote.raw as f32, newcomer, vote.incident));
+            self.poll.chosen = Some(Chosen::new(newcomer, vote.incident));
+            self.poll.raw = vote.raw as f32;
         }
     }
 
@@ -168,26 +337,69 @@ impl CategoryWatch {
     }
 
     /// Learns the values of the window that is over, and forgets for as long as has passed.
-    fn roll(&mut self, slot: i32, moment: Moment, prior: &CategoryPrior, plan: &Plan, ballot: &mut Ballot<'_>) {
-        if let Some((raw, newcomer, incident)) = self.chosen.take()
-            && (newcomer || plan.draws(&mut self.drawn, moment.entity, self.slot))
+    fn roll(
+        &mut self,
+        slot: i32,
+        moment: Moment,
+        peers: &Peers<'_, CategoryPrior>,
+        plan: &Plan,
+        ballot: &mut Ballot<'_>,
+    ) {
+        let prior = peers.prior;
+        let fresh = self.fresh.take();
+        let (new, values) = fresh.map_or((0, 0), |fresh| (fresh.count(), fresh.values));
+        let known = self.poll.judged.saturating_sub(values);
+        if let Some(chosen) = self.poll.chosen.take()
+            && (chosen.is_newcomer() || plan.draws(&mut self.poll.drawn, moment.entity, self.slot))
         {
             ballot.calibration.vote(CalibrationVote {
                 entity: moment.entity,
-                newcomer,
-                raw: raw.into(),
-                incident,
+                class: Class::of(chosen.is_newcomer()),
+                raw: self.poll.raw.into(),
+                incident: chosen.is_incident(),
             });
+            let known = f64::from(known);
+            let several = self.poll.judged > 1;
+            if let Some(vote) = self
+                .news_vote(News { new, known }, moment, peers, plan)
+                .filter(|_| several)
+            {
+                ballot.calibration.vote(vote);
+            }
         }
-        self.judged = 0;
         if let Ok(windows @ 1..) = u64::try_from(i64::from(slot) - i64::from(self.slot)) {
             self.baseline.age(windows, &plan.decay);
         }
+        if self.poll.judged > 0 {
+            self.baseline.learn_news(prior, new, known.into());
+        }
+        self.poll.judged = 0;
         for held in self.open.drain(..) {
             self.baseline.learn(prior, Scale::ONE, held.print.into(), &plan.decay);
         }
         self.open.shrink_to_fit();
-        plan.pass_on(&mut self.drawn, self.slot, slot);
+        plan.pass_on(&mut self.poll.drawn, self.slot, slot);
         self.slot = slot;
+    }
+
+    /// What the window that is over says of how many new values come.
+    fn news_vote(
+        &self,
+        news: News,
+        moment: Moment,
+        peers: &Peers<'_, CategoryPrior>,
+        plan: &Plan,
+    ) -> Option<CalibrationVote> {
+        let judgement = self.baseline.judge_news(peers.prior, news)?;
+        let surprise = told(judgement.ln_p, peers.calibrations.of_class(Class::News), plan);
+        let incident = surprise >= INCIDENT_SURPRISE;
+        let uniform = plan.uniform(!moment.entity, self.slot);
+        Some(CalibrationVote::new(
+            &judgement,
+            moment.entity,
+            Class::News,
+            incident,
+            uniform,
+        ))
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{Context, Duration, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{self, Baseline, Judgement, Learned, Scale, SeasonVote, surprise_of};
-use crate::engine::calibration::{Calibration, CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::calibration::{Calibration, CalibrationVote, Class, INCIDENT_SURPRISE};
 use crate::engine::loss::{made_good, packed};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_10;
@@ -544,7 +544,7 @@ where
                 Some(CalibrationVote::new(
                     &among,
                     moment.entity,
-                    self.is_new(),
+                    Class::of(self.is_new()),
                     incident,
                     uniform,
                 ))

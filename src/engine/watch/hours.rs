@@ -3,7 +3,7 @@
 use super::{Ballot, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_of, told};
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Baseline, Memory, Scale, TimeOfWeek, TimeOfWeekPrior};
-use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::calibration::{CalibrationVote, Class, INCIDENT_SURPRISE};
 use serde::{Deserialize, Serialize};
 
 /// The state of an hour-of-week profile.
@@ -97,7 +97,7 @@ impl HoursWatch {
             ballot.calibration.vote(CalibrationVote::new(
                 &judgement,
                 sight.entity,
-                newcomer,
+                Class::of(newcomer),
                 incident,
                 uniform,
             ));

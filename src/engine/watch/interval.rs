@@ -12,7 +12,7 @@ use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Contact, Decay, GAPS_MAX, GAPS_MIN, Interval, IntervalPrior,
     IntervalSummary, Judgement, Memory, Scale,
 };
-use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::calibration::{CalibrationVote, Class, INCIDENT_SURPRISE};
 use crate::engine::population::{epoch_of, span_of};
 use serde::{Deserialize, Serialize};
 
@@ -197,7 +197,7 @@ impl IntervalWatch {
                 memory: Memory::Slow,
             };
             let uniform = plan.uniform(entity, self.slot);
-            let vote = CalibrationVote::new(&judgement, entity, false, self.incident, uniform);
+            let vote = CalibrationVote::new(&judgement, entity, Class::Known, self.incident, uniform);
             ballot.calibration.vote(vote);
             self.closed = true;
         }

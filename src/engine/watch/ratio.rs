@@ -5,7 +5,7 @@ use super::{
 };
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{Attempts, Baseline, Learned, Ratio, RatioPrior, Scale};
-use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::calibration::{CalibrationVote, Class, INCIDENT_SURPRISE};
 use serde::{Deserialize, Serialize};
 
 /// The state of a ratio.
@@ -155,7 +155,13 @@ impl RatioWatch {
             let judgement = self.baseline.judge(peers.prior, Scale::ONE, seen, plan.tail);
             let told = told(judgement.ln_p, peers.calibrations.of_entity(newcomer), plan);
             let uniform = plan.uniform(moment.entity, self.slot);
-            let vote = CalibrationVote::new(&judgement, moment.entity, newcomer, told >= INCIDENT_SURPRISE, uniform);
+            let vote = CalibrationVote::new(
+                &judgement,
+                moment.entity,
+                Class::of(newcomer),
+                told >= INCIDENT_SURPRISE,
+                uniform,
+            );
             ballot.calibration.vote(vote);
         }
         let epoch = (moment.now.seconds() / 3600) as i32;

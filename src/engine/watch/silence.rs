@@ -6,7 +6,7 @@ use super::habit::Habit;
 use super::{Peers, Plan, Raised, rung_begin, step_begin, step_of};
 use crate::domain::{Context, Expected, MemoryName, NormalIf, Timestamp};
 use crate::engine::baseline::{Baseline, Judgement};
-use crate::engine::calibration::{CalibrationVote, INCIDENT_SURPRISE};
+use crate::engine::calibration::{CalibrationVote, Class, INCIDENT_SURPRISE};
 use std::f64::consts::LN_10;
 
 /// Windows that a silent entity is followed for.
@@ -131,7 +131,7 @@ where
         Some(CalibrationVote::new(
             &judgement,
             entity,
-            false,
+            Class::Known,
             told >= INCIDENT_SURPRISE,
             uniform,
         ))

@@ -2,6 +2,7 @@
 //! the power of that test, forgetting, bounded influence, ramps and migrations. Seeded; no test depends on luck.
 
 mod memory;
+mod news;
 mod uniform;
 
 use super::*;
