@@ -245,4 +245,40 @@ mod tests {
         check(46, "10.1.12.1", "10.1.12.2", None, "1:KHlLkgoJW7ifUTyTSgyVfkFHzKw=");
         check(46, "10.1.12.2", "10.1.12.1", None, "1:KHlLkgoJW7ifUTyTSgyVfkFHzKw=");
     }
+
+    /// What pycommunityid 1.5.0 gives: messages without an answer keep their code, so their two directions differ.
+    #[test]
+    fn identifiers_are_those_of_the_reference_implementation() {
+        let (a4, b4) = ("192.168.0.89", "192.168.0.1");
+        check(1, a4, b4, Some((20, 0)), "1:3o2RFccXzUgjl7zDpqmY7yJi8rI=");
+        check(1, a4, b4, Some((20, 1)), "1:tz/fHIDUHs19NkixVVoOZywde+I=");
+        check(1, b4, a4, Some((0, 20)), "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=");
+        check(1, a4, b4, Some((13, 0)), "1:oeo0XqAz7cn/+sOcFFOn55Omz0U=");
+        check(1, b4, a4, Some((14, 0)), "1:oeo0XqAz7cn/+sOcFFOn55Omz0U=");
+        check(1, a4, b4, Some((3, 3)), "1:dPRpNwuTNOTQEtM23HPAdlCnrwc=");
+        let (a6, b6) = ("fe80::200:86ff:fe05:80da", "fe80::260:97ff:fe07:69ea");
+        check(58, a6, b6, Some((136, 0)), "1:zavyT/cezQr1fmImYCwYnMXbgck=");
+        let far = "3ffe:507:0:1:200:86ff:fe05:80da";
+        let (near, further) = ("3ffe:507:0:1:260:97ff:fe07:69ea", "3ffe:501:0:1802:260:97ff:feb6:7ff0");
+        check(58, far, near, Some((3, 0)), "1:/OGBt9BN1ofenrmSPWYicpij2Vc=");
+        check(58, further, far, Some((3, 0)), "1:bnQKq8A2r//dWnkRW2EYcMhShjc=");
+        let (caller, called) = ("192.168.170.8", "192.168.170.56");
+        check(132, caller, called, Some((7, 80)), "1:jQgCxbku+pNGw8WPbEc/TS/uTpQ=");
+        check(132, called, caller, Some((80, 7)), "1:jQgCxbku+pNGw8WPbEc/TS/uTpQ=");
+        check(
+            6,
+            "10.0.0.1",
+            "10.0.0.2",
+            Some((10, 11569)),
+            "1:SXBGMX1lBOwhhoDrZynfROxnhnM=",
+        );
+        check(
+            6,
+            "10.0.0.2",
+            "10.0.0.1",
+            Some((11569, 10)),
+            "1:SXBGMX1lBOwhhoDrZynfROxnhnM=",
+        );
+        check(46, "1.2.3.4", "5.6.7.8", None, "1:ikv3kmf89luf73WPz1jOs49S768=");
+    }
 }
