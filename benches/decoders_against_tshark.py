@@ -9,7 +9,7 @@ difference with its reason: packets and bytes of each direction of each flow, DN
 HTTP requests and statuses, TLS server names, SSH banners. What stands in QUIC or inside of a tunnel that is not entered
 is left out on both sides. A reason is worked out from the capture itself; the exit status is 1 where there is none.
 """
-import argparse, collections, gzip, json, os, pathlib, re, shutil, subprocess, sys, tempfile
+import argparse, collections, dataclasses, functools, gzip, json, os, pathlib, re, shutil, subprocess, sys, tempfile
 
 FIELDS = """frame.number frame.len frame.cap_len frame.protocols ip.src ip.dst ip.proto ip.len ip.id ip.reassembled_in ipv6.src ipv6.dst
 ipv6.plen ipv6.reassembled.in tcp.srcport tcp.dstport udp.srcport udp.dstport sctp.srcport sctp.dstport dns.id
@@ -169,16 +169,40 @@ def odd_frames(frames, ends):
     return twice, elsewhen
 
 
-def stream_of(path, source, destination):
-    """What one side of a TCP connection has sent, as captured, and whether tshark misses segments of it."""
-    version = "ipv6" if ":" in source[0] else "ip"
-    wanted = (f"{version}.src=={source[0]} && {version}.dst=={destination[0]} && tcp.srcport=={source[1]} && "
-              f"tcp.dstport=={destination[1]}")
-    fields = ["-e", "tcp.payload", "-e", "tcp.analysis.lost_segment"]
-    done = subprocess.run(["tshark", "-n", "-r", str(path), "-Y", wanted, "-T", "fields", *fields],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-    lines = [(line + "\t").split("\t") for line in done.stdout.decode().splitlines()]
-    return b"".join(bytes.fromhex(line[0]) for line in lines), any(line[1] for line in lines)
+@functools.lru_cache(maxsize=1)
+def streams(path):
+    """What each side of each TCP connection has sent: the captured part of every segment in the capture's order, whether
+    tshark misses segments, and whether the capture holds only the beginning of some."""
+    fields = "ip.src ipv6.src tcp.srcport ip.dst ipv6.dst tcp.dstport tcp.len tcp.payload tcp.analysis.lost_segment".split()
+    command = ["tshark", "-n", "-r", str(path), "-Y", "tcp", "-T", "fields", "-E", "occurrence=l"]
+    for field in fields:
+        command += ["-e", field]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    sides = collections.defaultdict(lambda: Side([], False, False))
+    for line in done.stdout.decode().split("\n"):
+        cells = line.split("\t")
+        if len(cells) != len(fields) or not cells[2]:
+            continue
+        four, six, port, to_four, to_six, to_port, length, payload, is_lost = cells
+        side = sides[((four or six, int(port)), (to_four or to_six, int(to_port)))]
+        payload = bytes.fromhex(payload)
+        side.segments.append(payload)
+        side.has_holes |= bool(is_lost)
+        side.is_cut |= len(payload) < int(length or 0)
+    return sides
+
+
+@dataclasses.dataclass
+class Side:
+    """One side of a TCP connection."""
+    segments: list
+    has_holes: bool
+    is_cut: bool
+
+    @property
+    def sent(self):
+        """All that it sent, as captured."""
+        return b"".join(self.segments)
 
 
 def reason_of(path, reference, account, kind, key, left, right):
@@ -194,16 +218,26 @@ def reason_of(path, reference, account, kind, key, left, right):
         ends, banner = key
         for source, destination in reference["connections"]:
             if source == ends:
-                sent, _ = stream_of(path, source, destination)
-                if sent.find(banner.encode()) > 0:
+                if streams(path)[(source, destination)].sent.find(banner.encode()) > 0:
                     return "other lines stand before the banner, as RFC 4253 section 4.2 allows; tshark reads the first"
     if kind in ("http requests", "http statuses") and left > right and key[0] in reference["cut"]:
         return "the capture holds only the beginning of the frame: tshark tells what is left, here the head is not told"
-    if kind == "http statuses" and right and not left:
-        for source, destination in (key[0], key[0][::-1]):
-            sent, has_holes = stream_of(path, source, destination)
-            if has_holes and re.match(rb"HTTP/1\.[01] %d " % key[1], sent):
-                return "the capture lacks segments of the body, without which tshark tells no response"
+    if kind in ("http requests", "http statuses") and right > left:
+        for ends in (key[0], key[0][::-1]):
+            side = streams(path)[ends]
+            if kind == "http requests":
+                head, end, body = side.sent.rpartition(b"\r\n\r\n")
+                last = head[head.rfind(key[1].encode() + b" "):] if end and not re.match(rb"[A-Z]+ ", body) else b""
+                if re.match(rb"[A-Z]+ \S+ HTTP/1", side.sent) and not last:
+                    return "its head does not end: told when the connection has ended, and by tshark not at all"
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", last)
+                if length and len(body) < int(length[1]):
+                    return "its body does not end, without which tshark tells no request"
+            elif right == sum(bool(re.match(rb"HTTP/1\.[01] %d " % key[1], segment)) for segment in side.segments):
+                if side.has_holes:
+                    return "the capture lacks segments of the body, without which tshark tells no response"
+                if side.is_cut:
+                    return "the capture holds only the beginning of a body, for which tshark takes what follows it"
     return None
 
 
@@ -324,6 +358,7 @@ def main():
                         explained[kind] += why is not None
                         name = f"{path.parent.name}/{path.name}"
                         differences.append(f"{name}: {kind}: {key}: tshark {left}, here {right}: {why or 'NO REASON'}")
+            streams.cache_clear()
             if plain != path:
                 plain.unlink()
     for difference in differences[:options.differences]:
