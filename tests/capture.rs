@@ -3,58 +3,12 @@
 
 mod serving;
 
+use serving::namespace::{Namespace, Recording, ip, is_there, unpacked};
 use serving::{Folder, Service, left_out};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
-/// A network namespace with a cable `near` to `far`, which goes away with its test.
-struct Namespace(String);
-
-impl Namespace {
-    fn new(name: &str) -> Option<Namespace> {
-        let name = format!("stakeout-{name}-{}", std::process::id());
-        if !ip(&["netns", "add", &name]) {
-            return None;
-        }
-        let made = Namespace(name);
-        let inside = |arguments: &[&str]| ip(&[&["-n", made.0.as_str()], arguments].concat());
-        let quiet = made
-            .command("sysctl")
-            .args(["-qw", "net.ipv6.conf.default.disable_ipv6=1"])
-            .status();
-        let is_made = quiet.is_ok_and(|status| status.success())
-            && inside(&["link", "add", "near", "type", "veth", "peer", "name", "far"])
-            && inside(&["link", "set", "near", "up"])
-            && inside(&["link", "set", "far", "up"])
-            && inside(&["link", "set", "lo", "up"]);
-        is_made.then_some(made)
-    }
-
-    /// A command inside.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.0, program]);
-        command
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        ip(&["netns", "delete", &self.0]);
-    }
-}
-
-fn ip(arguments: &[&str]) -> bool {
-    let status = Command::new("ip").args(arguments).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
-}
-
-fn is_there(program: &str) -> bool {
-    Command::new(program).arg("--version").output().is_ok()
-}
+use std::process::Command;
 
 /// What the test needs, or nothing where it can't be had.
 fn prepared(name: &str) -> Option<Namespace> {
@@ -69,16 +23,6 @@ fn prepared(name: &str) -> Option<Namespace> {
         left_out("a network namespace can't be made here; that needs root");
     }
     namespace
-}
-
-/// Unpacks a recorded capture.
-fn unpacked(fixture: &str, to: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
-    let mut bytes = Vec::new();
-    flate2::read::MultiGzDecoder::new(fs::File::open(from).expect("a fixture"))
-        .read_to_end(&mut bytes)
-        .expect("gzip");
-    fs::write(to, bytes).expect("room");
 }
 
 fn configure(folder: &Path, workers: usize) {
@@ -109,32 +53,6 @@ fn key(document: &str) -> (String, u64) {
     (id, document["stakeout"]["count"].as_u64().expect("a count"))
 }
 
-/// Records what comes to `far` until it is dropped.
-struct Recording(Child);
-
-impl Recording {
-    fn start(namespace: &Namespace, to: &Path) -> Recording {
-        let mut child = namespace
-            .command("tcpdump")
-            .args(["-i", "far", "-U", "-Z", "root", "--time-stamp-precision=nano", "-w"])
-            .arg(to)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starting tcpdump");
-        let mut said = [0; 64];
-        // It says that it listens once it does.
-        let _ = child.stderr.as_mut().expect("piped").read(&mut said);
-        Recording(child)
-    }
-
-    fn end(mut self) {
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        let told = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
-        assert!(told.is_ok_and(|told| told.success()));
-        self.0.wait().expect("it has ended");
-    }
-}
-
 fn live_equals_replay(name: &str, workers: usize) {
     let Some(namespace) = prepared(name) else { return };
     let folder = Folder::new(name);
@@ -142,7 +60,7 @@ fn live_equals_replay(name: &str, workers: usize) {
     let sent = folder.0.join("sent.pcap");
     unpacked("dns_tunnel_iodine_high/capture.pcap.gz", &sent);
     let recorded = folder.0.join("recorded.pcap");
-    let recording = Recording::start(&namespace, &recorded);
+    let recording = Recording::start(&namespace, "far", "", &recorded);
     let service = Service::start_in(
         &folder.0,
         namespace.command(env!("CARGO_BIN_EXE_stakeout")),

@@ -1,10 +1,11 @@
-//! What softflowd exports of a recording against what the recording itself gives: the same flows with the same bytes
-//! and packets, whichever the version. Without softflowd the tests say so and do nothing.
+//! What softflowd and a switch (Open vSwitch) export of a recording against what the recording itself gives: the same
+//! flows with the same bytes and packets, whichever the protocol. Without them the tests say so and do nothing.
 
 mod serving;
 mod support;
 
-use serving::{Folder, Service};
+use serving::namespace::{Namespace, Recording, ip, is_there, unpacked};
+use serving::{Folder, Service, left_out};
 use stakeout::domain::{Event, Field, Timestamp};
 use stakeout::engine::decoder::Output;
 use stakeout::engine::decoder::export::ExportDecoder;
@@ -14,7 +15,7 @@ use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Who sent to whom: address and port of both, and the protocol.
@@ -207,4 +208,169 @@ fn the_service_takes_exports_and_counts_what_it_can_not_read() {
         service.wait_until(reason, |service| service.metric(&name) == Some(1.0));
     }
     service.terminate();
+}
+
+/// A switch in a namespace, one of whose ports is `near`. It ends with its test.
+struct Switch<'a> {
+    namespace: &'a Namespace,
+    folder: &'a Path,
+    programs: Vec<Child>,
+}
+
+impl<'a> Switch<'a> {
+    fn start(namespace: &'a Namespace, folder: &'a Path) -> Switch<'a> {
+        let made = Command::new("ovsdb-tool")
+            .arg("create")
+            .arg(folder.join("conf.db"))
+            .arg("/usr/share/openvswitch/vswitch.ovsschema")
+            .status();
+        assert!(made.is_ok_and(|made| made.success()), "the switch's database");
+        let mut switch = Switch {
+            namespace,
+            folder,
+            programs: Vec::new(),
+        };
+        let database = folder.join("conf.db").display().to_string();
+        let remote = format!("--remote=punix:{}", folder.join("db.sock").display());
+        switch.program("ovsdb-server", &[&database, &remote]);
+        switch.set(&["--no-wait", "init"]);
+        let socket = format!("unix:{}", folder.join("db.sock").display());
+        switch.program("ovs-vswitchd", &[&socket]);
+        switch.set(&["add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev"]);
+        switch.set(&["add-port", "br0", "near"]);
+        // It hands nothing on, because it would tell of that a second time.
+        switch.set(&["set-fail-mode", "br0", "secure"]);
+        switch
+    }
+
+    fn program(&mut self, name: &str, arguments: &[&str]) {
+        let control = format!("--unixctl={}", self.folder.join(name).with_extension("ctl").display());
+        let mut command = self.namespace.command(name);
+        let program = command
+            .args(arguments)
+            .args([&control, "--no-chdir", "-vconsole:off"])
+            .env("OVS_RUNDIR", self.folder)
+            .stderr(Stdio::null())
+            .spawn();
+        self.programs.push(program.expect("a program that is installed"));
+    }
+
+    /// Has the bridge export to a port of the neighbour.
+    fn export(&self, kind: &str, port: u16, settings: &[&str]) {
+        let target = format!("targets=\"192.0.2.2:{port}\"");
+        let create = ["--", "--id=@export", "create", kind, &target];
+        let link = format!("{kind}=@export");
+        self.set(&[&create, settings, &["--", "set", "bridge", "br0", &link]].concat());
+    }
+
+    fn set(&self, arguments: &[&str]) {
+        let done = self
+            .namespace
+            .command("ovs-vsctl")
+            .arg(format!("--db=unix:{}", self.folder.join("db.sock").display()))
+            // The database may not listen yet.
+            .args(["--retry", "--timeout=20"])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .status();
+        assert!(done.is_ok_and(|done| done.success()), "ovs-vsctl {arguments:?}");
+    }
+}
+
+impl Drop for Switch<'_> {
+    fn drop(&mut self) {
+        for program in self.programs.iter_mut().rev() {
+            // It may have ended already.
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+    }
+}
+
+/// The payloads of UDP datagrams to a port in a capture of the loopback interface.
+fn payloads(capture: &Path, port: u16) -> Vec<Vec<u8>> {
+    let mut capture = pcap::Capture::from_file(capture).expect("a capture");
+    let mut found = Vec::new();
+    while let Ok(packet) = capture.next_packet() {
+        // Ethernet, IPv4 without options, UDP.
+        if packet.data[36..38] == port.to_be_bytes() {
+            found.push(packet.data[42..].to_vec());
+        }
+    }
+    found
+}
+
+#[test]
+fn what_a_switch_exports_has_the_packets_and_bytes_of_what_went_through() {
+    for program in ["ovs-vswitchd", "tcpreplay", "tcpdump"] {
+        if !is_there(program) {
+            return left_out(&format!("{program} is not installed (script/bootstrap installs it)"));
+        }
+    }
+    let Some(namespace) = Namespace::new("switch") else {
+        return left_out("a network namespace can't be made here; that needs root");
+    };
+    let folder = Folder::new("switch");
+    let (sent, exported) = (folder.0.join("sent.pcap"), folder.0.join("exported.pcap"));
+    // A recording whose frames are whole: what was cut can't be sent again.
+    unpacked("port_scan_nmap_medium/capture.pcap.gz", &sent);
+    let replayed = events(&support::replay(vec![sent.clone()], 1)).expect("a recording");
+    let replayed: Vec<Event> = replayed
+        .into_iter()
+        .map(|stamped| stamped.event)
+        .filter(is_flow)
+        .collect();
+    let expected = directions(&replayed);
+
+    // Where exports go: to a neighbour that never refuses them, as a port without a listener would.
+    for arguments in [
+        "link add out type veth peer name away",
+        "link set out up",
+        "link set away up",
+        "address add 192.0.2.1/24 dev out",
+        "neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev out",
+    ] {
+        let arguments: Vec<&str> = ["-n", &namespace.0].into_iter().chain(arguments.split(' ')).collect();
+        assert!(ip(&arguments), "{arguments:?}");
+    }
+    let recording = Recording::start(&namespace, "out", "udp and dst portrange 7001-7003", &exported);
+    let switch = Switch::start(&namespace, &folder.0);
+    switch.export("netflow", 7001, &["active_timeout=1"]);
+    switch.export("ipfix", 7002, &["sampling=1", "cache_active_timeout=1"]);
+    switch.export("sflow", 7003, &["agent=out", "header=128", "sampling=1", "polling=0"]);
+    let replayed = namespace
+        .command("tcpreplay")
+        .args(["-q", "--pps=1000", "-i", "far"])
+        .arg(&sent)
+        .output()
+        .expect("tcpreplay runs");
+    assert!(replayed.status.success(), "{replayed:?}");
+    // A flow is told when it was idle for five seconds.
+    std::thread::sleep(Duration::from_secs(10));
+    drop(switch);
+    recording.end();
+
+    for (kind, port, framing) in [("netflow", 7001, 14), ("ipfix", 7002, 0), ("sflow", 7003, 0)] {
+        let (mut decoder, mut output) = (ExportDecoder::new(), Output::default());
+        let exporter = "192.0.2.1".parse().expect("an address");
+        let now = Timestamp::from_seconds(1_780_905_883);
+        for payload in payloads(&exported, port) {
+            decoder.datagram(exporter, now, &payload, &mut output);
+        }
+        decoder.finish(&mut output);
+        assert!(output.tally.refused.is_empty(), "{kind}: {:?}", output.tally);
+        let mut found = directions(&output.events);
+        for (packets, bytes) in found.values_mut() {
+            // In NetFlow this switch counts the bytes of Ethernet too.
+            *bytes -= framing * *packets;
+        }
+        let differing: Vec<_> = expected
+            .iter()
+            .filter(|(direction, counts)| found.get(*direction) != Some(*counts))
+            .map(|(direction, counts)| (direction, counts, found.get(direction)))
+            .take(5)
+            .collect();
+        assert!(differing.is_empty(), "{kind}: {differing:?}");
+        assert_eq!(found.len(), expected.len(), "{kind}");
+    }
 }

@@ -285,6 +285,10 @@ struct Record {
     flags: u8,
     answered_flags: u8,
     sent: Counts,
+    /// What the exporter has counted since it began to, which may be more than this flow.
+    totals: Counts,
+    /// Whether the record counts since the one before it; then totals are not this record's.
+    has_deltas: bool,
     answered: Counts,
     first: Moment,
     last: Moment,
@@ -340,8 +344,16 @@ impl Record {
             return;
         };
         match element {
-            1 | 85 | 23 | 231 => self.sent.bytes = self.sent.bytes.max(number),
-            2 | 86 | 24 | 298 => self.sent.packets = self.sent.packets.max(number),
+            1 | 23 | 231 => {
+                self.has_deltas = true;
+                self.sent.bytes = self.sent.bytes.max(number);
+            }
+            2 | 24 | 298 => {
+                self.has_deltas = true;
+                self.sent.packets = self.sent.packets.max(number);
+            }
+            85 => self.totals.bytes = number,
+            86 => self.totals.packets = number,
             232 => self.answered.bytes = number,
             299 => self.answered.packets = number,
             4 => self.protocol = number as u8,
@@ -387,7 +399,8 @@ impl Record {
     /// The flow; nothing when it has no ends or no packets.
     fn part(&self, head: &Head, sender: &Sender, sampling: u64) -> Option<Part> {
         let (source, destination) = (self.source?, self.destination?);
-        if source.is_ipv4() != destination.is_ipv4() || (self.sent, self.answered) == Default::default() {
+        let sent = if self.has_deltas { self.sent } else { self.totals };
+        if source.is_ipv4() != destination.is_ipv4() || (sent, self.answered) == Default::default() {
             return None;
         }
         let last = self.moment(self.last, head).unwrap_or(head.now);
@@ -407,7 +420,7 @@ impl Record {
             ports: self.ports(),
             protocol: self.protocol,
             flags: self.flags,
-            sent: scaled(self.sent),
+            sent: scaled(sent),
             answered: has_answer.then(|| (scaled(self.answered), self.answered_flags)),
             first,
             last,
@@ -415,7 +428,7 @@ impl Record {
             is_sample: false,
         };
         // Where an exporter orders the ends by their addresses, the other side may be the only one that sent.
-        Some(if self.sent == Counts::default() {
+        Some(if sent == Counts::default() {
             part.other_way()
         } else {
             part

@@ -257,6 +257,39 @@ fn ipfix_tells_both_directions_variable_lengths_and_sampling() {
 }
 
 #[test]
+fn totals_count_only_where_a_record_has_no_counts_of_its_own() {
+    let template = |number: u16, counts: &[u16]| {
+        let mut template = shorts(&[number, 5 + counts.len() as u16, 8, 4, 12, 4, 7, 2, 11, 2, 4, 1]);
+        template.extend(counts.iter().flat_map(|element| shorts(&[*element, 4])));
+        set(2, &template)
+    };
+    let record = |port: u16, counts: &[u32]| {
+        let mut record = words(&[CLIENT, SERVER]);
+        record.extend(shorts(&[port, 53]));
+        record.push(17);
+        record.extend(words(counts));
+        record
+    };
+    let both = [record(40_000, &[70, 7000, 1, 100]), record(40_001, &[0, 7000, 0, 100])].concat();
+    let output = read(&[ipfix(&[
+        template(400, &[1, 85, 2, 86]),
+        template(401, &[85, 86]),
+        set(400, &both),
+        set(401, &record(40_002, &[7000, 100])),
+    ])]);
+    let told: Vec<_> = output
+        .events
+        .iter()
+        .map(|event| (event.u64(Field::SourceBytes), event.u64(Field::SourcePackets)))
+        .collect();
+    assert_eq!(told, [(Some(70), Some(1)), (Some(7000), Some(100))]);
+    assert_eq!(
+        output.tally.ignored["no_flow"], 1,
+        "nothing was sent since the record before"
+    );
+}
+
+#[test]
 fn a_template_is_taken_back() {
     let datagrams = [
         ipfix(&[set(2, &shorts(&TEMPLATE9))]),
