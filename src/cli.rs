@@ -6,7 +6,6 @@ use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
 use crate::run::{OutputFormat, detectors, explain, service};
-use anyhow::bail;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -195,7 +194,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Run { written, threads } => {
             drop(stdout);
             tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-            service::run(written.read()?, usize::from(threads))?;
+            service::run(written.sources(), usize::from(threads))?;
             return Ok(0);
         }
         Command::Check(written) => return Ok(u8::from(!check::run(&written.sources(), &mut stdout)?)),
@@ -237,17 +236,7 @@ impl Written {
 
     /// What the site has written; every mistake at once if there are any.
     fn read(self) -> anyhow::Result<Site> {
-        match check::read(&self.sources())? {
-            Ok(site) => Ok(site),
-            Err(mistakes) => {
-                let listed: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
-                bail!(
-                    "{} mistakes in configuration or detectors{}",
-                    mistakes.len(),
-                    listed.concat()
-                )
-            }
-        }
+        check::demand(&self.sources().gather()?)
     }
 }
 

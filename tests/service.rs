@@ -2,26 +2,11 @@
 
 mod serving;
 
-use serving::{Folder, Service, recorded};
+use serving::{Folder, Service, append, documents, recorded};
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
-
-/// The documents that a sink's file holds, by id and count; each once.
-fn documents(path: &Path) -> BTreeMap<(String, u64), String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let mut found = BTreeMap::new();
-    for line in text.lines() {
-        let document: serde_json::Value = serde_json::from_str(line).expect("a document");
-        let id = document["event"]["id"].as_str().expect("an id").to_owned();
-        let count = document["stakeout"]["count"].as_u64().expect("a count");
-        let before = found.insert((id.clone(), count), line.to_owned());
-        assert_eq!(before, None, "{id}:{count} was told twice");
-    }
-    found
-}
 
 fn configure(folder: &Path) {
     let text = format!(
@@ -32,15 +17,6 @@ fn configure(folder: &Path) {
         folder.display()
     );
     fs::write(folder.join("stakeout.yaml"), text).expect("a configuration");
-}
-
-fn append(folder: &Path, bytes: &[u8]) {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join("auth.log"))
-        .expect("a log");
-    file.write_all(bytes).expect("room on the disk");
 }
 
 /// Follows the whole log and ends well.

@@ -286,6 +286,11 @@ impl OrderBuffer {
         self.disorder_max
     }
 
+    /// From now on records may be so far out of order.
+    pub fn set_disorder_max(&mut self, disorder_max: Duration) {
+        self.disorder_max = disorder_max;
+    }
+
     /// Everything with an earlier engine time has been given on.
     pub fn watermark(&self) -> Timestamp {
         self.reached.minus(self.disorder_max)

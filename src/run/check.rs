@@ -5,7 +5,9 @@ use crate::domain::Mistake;
 use crate::edge::lookup::SystemsDatabase;
 use crate::engine::catalog::{Catalog, embedded};
 use crate::engine::program::EngineBounds;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +19,17 @@ pub struct Sources {
     pub config: Option<PathBuf>,
     /// A folder of definitions, used instead of those that are built in.
     pub detectors: Option<PathBuf>,
+}
+
+/// What a site has written, as it stands in its files. The same texts judge the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Texts {
+    /// The configuration's file and text, if there is one.
+    config: Option<(String, String)>,
+    /// The definitions' files and texts.
+    detectors: Vec<(String, String)>,
+    /// The SHA-256 of the database of autonomous systems, which is too large to be kept.
+    systems: Option<String>,
 }
 
 /// What a site has written, without mistakes.
@@ -38,18 +51,81 @@ impl Site {
     }
 }
 
+impl Sources {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one can't be read.
+    pub fn gather(&self) -> anyhow::Result<Texts> {
+        let config = match &self.config {
+            None => None,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+                Some((path.to_string_lossy().into_owned(), text))
+            }
+        };
+        let detectors = match &self.detectors {
+            None => {
+                let files = embedded::FILES.iter();
+                files
+                    .map(|(file, text)| ((*file).to_owned(), (*text).to_owned()))
+                    .collect()
+            }
+            Some(folder) => definition_files(folder)?,
+        };
+        let read = config.as_ref().map(|(file, text)| Config::read(file, text));
+        let named = read.and_then(Result::ok).and_then(|config| config.asn_database);
+        // One that can't be read is a mistake, which is told with its place.
+        let systems = named.and_then(|named| std::fs::read(&named.path).ok());
+        Ok(Texts {
+            config,
+            detectors,
+            systems: systems.map(|bytes| hex(&Sha256::digest(bytes))),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Texts {
+    /// What they say, or every mistake in them.
+    pub fn site(&self) -> Result<Site, Vec<Mistake>> {
+        site(self)
+    }
+
+    /// Whether these judge as others do but for a database of autonomous systems that is another one now.
+    pub fn differ_in_systems_only(&self, other: &Texts) -> bool {
+        (&self.config, &self.detectors) == (&other.config, &other.detectors) && self.systems != other.systems
+    }
+}
+
 /// Reads everything that a site has written. The outer error is a file that can't be read, the inner one every mistake.
 pub fn read(sources: &Sources) -> anyhow::Result<Result<Site, Vec<Mistake>>> {
+    Ok(sources.gather()?.site())
+}
+
+/// Reads everything that a site has written, with all mistakes in the error.
+pub fn demand(texts: &Texts) -> anyhow::Result<Site> {
+    texts.site().map_err(|mistakes| {
+        let listed: Vec<_> = mistakes.iter().map(|mistake| format!("\n  {mistake}")).collect();
+        anyhow!(
+            "{} mistakes in configuration or detectors{}",
+            mistakes.len(),
+            listed.concat()
+        )
+    })
+}
+
+fn site(texts: &Texts) -> Result<Site, Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    let mut config = match &sources.config {
+    let mut config = match &texts.config {
         None => Config::default(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-            Config::read(&path.to_string_lossy(), &text).unwrap_or_else(|found| {
-                mistakes.extend(found);
-                Config::default()
-            })
-        }
+        Some((file, text)) => Config::read(file, text).unwrap_or_else(|found| {
+            mistakes.extend(found);
+            Config::default()
+        }),
     };
     if let Some(named) = &config.asn_database {
         match SystemsDatabase::open(&named.path) {
@@ -60,11 +136,7 @@ pub fn read(sources: &Sources) -> anyhow::Result<Result<Site, Vec<Mistake>>> {
             }),
         }
     }
-    let read = match &sources.detectors {
-        None => embedded::catalog(),
-        Some(folder) => Catalog::read(&definition_files(folder)?),
-    };
-    let catalog = match read {
+    let catalog = match Catalog::read(&texts.detectors) {
         Ok(mut catalog) => {
             mistakes.extend(catalog.apply(&config.detectors).err().unwrap_or_default());
             catalog
@@ -74,11 +146,11 @@ pub fn read(sources: &Sources) -> anyhow::Result<Result<Site, Vec<Mistake>>> {
             Catalog::default()
         }
     };
-    Ok(if mistakes.is_empty() {
+    if mistakes.is_empty() {
         Ok(Site { config, catalog })
     } else {
         Err(mistakes)
-    })
+    }
 }
 
 /// Tells every mistake, a line each, or that there is none. Gives whether there is none.
@@ -113,10 +185,7 @@ pub fn definition_files(folder: &Path) -> anyhow::Result<Vec<(String, String)>> 
     let reading = || format!("reading detectors from {}", folder.display());
     for entry in std::fs::read_dir(folder).with_context(reading)? {
         let path = entry.with_context(reading)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yml" || extension == "yaml")
-        {
+        if is_definition(&path) {
             let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             files.push((path.to_string_lossy().into_owned(), text));
         }
@@ -126,6 +195,12 @@ pub fn definition_files(folder: &Path) -> anyhow::Result<Vec<(String, String)>> 
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a file of a folder of definitions is one.
+pub fn is_definition(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "yml" || extension == "yaml")
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 
 pub(crate) mod namespace;
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test gives up.
@@ -37,6 +39,8 @@ pub(crate) struct Service {
     child: Child,
     /// The network namespace that it runs in.
     namespace: Option<String>,
+    /// What it has said since it was ready.
+    said: Arc<Mutex<String>>,
     /// Where it listens.
     pub(crate) address: String,
 }
@@ -54,10 +58,22 @@ impl Service {
     }
 
     /// Starts the service by a command, which may lead into a network namespace.
-    pub(crate) fn start_in(folder: &Path, mut command: Command, namespace: Option<&str>) -> Service {
+    pub(crate) fn start_in(folder: &Path, command: Command, namespace: Option<&str>) -> Service {
+        Service::begin(folder, command, &[], namespace)
+    }
+
+    /// Starts the service with more arguments.
+    pub(crate) fn start_with(folder: &Path, arguments: &[&str]) -> Service {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+        command.stdin(Stdio::null());
+        Service::begin(folder, command, arguments, None)
+    }
+
+    fn begin(folder: &Path, mut command: Command, arguments: &[&str], namespace: Option<&str>) -> Service {
         let mut child = command
             .args(["run", "--config"])
             .arg(folder.join("stakeout.yaml"))
+            .args(arguments)
             .env("STAKEOUT_DATA_DIR", folder.join("data"))
             .env("NO_COLOR", "1")
             .stderr(Stdio::piped())
@@ -74,9 +90,16 @@ impl Service {
             }
         };
         // What it says later must not block it.
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        let later = Arc::new(Mutex::new(String::new()));
+        let heard = later.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.lock().expect("no panic").push_str(&format!("{line}\n"));
+            }
+        });
         Service {
             child,
+            said: later,
             namespace: namespace.map(str::to_owned),
             address,
         }
@@ -136,17 +159,41 @@ impl Service {
         });
     }
 
+    /// Waits until it has said this since `from` bytes of what it said.
+    #[track_caller]
+    pub(crate) fn wait_until_said(&self, text: &str, from: usize) {
+        let begun = Instant::now();
+        while !self.said().get(from..).is_some_and(|said| said.contains(text)) {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "waited in vain for {text:?} in\n{}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has said since it was ready.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().expect("no panic").clone()
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .expect("kill is there");
+        assert!(status.success());
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it was running");
         self.child.wait().expect("it has ended");
     }
 
     pub(crate) fn terminate(mut self) {
-        let status = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
-            .status()
-            .expect("kill is there");
-        assert!(status.success());
+        self.signal("TERM");
         let status = self.child.wait().expect("it has ended");
         assert_eq!(status.code(), Some(0), "SIGTERM drains and exits 0");
     }
@@ -183,4 +230,28 @@ pub(crate) fn recorded() -> Vec<u8> {
 /// Says that a part of a test was left out, and why.
 pub(crate) fn left_out(why: &str) {
     let _ = writeln!(std::io::stderr(), "left out: {why}");
+}
+
+/// The documents that a sink's file holds, by id and count; each once.
+pub(crate) fn documents(path: &Path) -> BTreeMap<(String, u64), String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut found = BTreeMap::new();
+    for line in text.lines() {
+        let document: serde_json::Value = serde_json::from_str(line).expect("a document");
+        let id = document["event"]["id"].as_str().expect("an id").to_owned();
+        let count = document["stakeout"]["count"].as_u64().expect("a count");
+        let before = found.insert((id.clone(), count), line.to_owned());
+        assert_eq!(before, None, "{id}:{count} was told twice");
+    }
+    found
+}
+
+/// Appends to the folder's log.
+pub(crate) fn append(folder: &Path, bytes: &[u8]) {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("auth.log"))
+        .expect("a log");
+    file.write_all(bytes).expect("room on the disk");
 }

@@ -4,7 +4,7 @@ use super::text;
 use crate::config::expect_mapping;
 use crate::domain::{Mistake, Place};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,13 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The file of the token that requests must bear; nobody is asked without it.
     pub token_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.token_file.iter().map(PathBuf::as_path)
+    }
 }
 
 impl Default for Http {

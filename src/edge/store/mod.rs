@@ -303,6 +303,17 @@ impl Store {
         write().map_err(|error| self.write_failure(&error))
     }
 
+    /// Forgets the cursor of one sink.
+    pub fn forget_cursor(&self, sink: &str) -> Result<(), StoreFailure> {
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            transaction.open_table(CURSORS)?.remove(sink)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(|error| self.write_failure(&error))
+    }
+
     /// The number of an input, the same for its name for ever.
     pub fn input_number(&self, name: &str) -> Result<u16, StoreFailure> {
         let write = || -> Result<Option<u64>, redb::Error> {

@@ -25,6 +25,11 @@ impl CountedHistogram {
         })
     }
 
+    /// Forgets every detector.
+    pub fn clear(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Sets a detector's buckets: upper bounds, ascending, and how many lie at or below each.
     pub fn set(&self, detector: &str, within: impl IntoIterator<Item = (f64, f64)>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

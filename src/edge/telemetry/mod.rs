@@ -95,6 +95,10 @@ pub struct Metrics {
     pub sink_failures: IntCounterVec,
     /// Seconds that HTTP requests took, by path and status class.
     pub http_seconds: HistogramVec,
+    /// Whether the last reload of the configuration worked.
+    pub reload_successful: IntGauge,
+    /// When the configuration was last taken up.
+    pub reload_success: Gauge,
 }
 
 impl Metrics {
@@ -195,6 +199,14 @@ impl Metrics {
                     .buckets(SECONDS_BOUNDS.to_vec()),
                 &["path", "status"],
             )?,
+            reload_successful: IntGauge::new(
+                "config_last_reload_successful",
+                "Whether the last reload of the configuration worked",
+            )?,
+            reload_success: Gauge::new(
+                "config_last_reload_success_timestamp_seconds",
+                "When the configuration was last taken up",
+            )?,
             registry,
             process,
         };
@@ -239,6 +251,8 @@ impl Metrics {
             Box::new(self.sink_refused.clone()),
             Box::new(self.sink_failures.clone()),
             Box::new(self.http_seconds.clone()),
+            Box::new(self.reload_successful.clone()),
+            Box::new(self.reload_success.clone()),
             Box::new(build_info()?),
         ];
         for collector in all {

@@ -149,9 +149,10 @@ impl Feed {
             return Err(damaged("it knows other fields than this version".to_owned()));
         }
         for (number, saved) in saved.inputs {
-            let input = saved
+            let mut input = saved
                 .input()
                 .ok_or_else(|| damaged(format!("the decoder of input {number}")))?;
+            input.order.set_disorder_max(self.disorder_max);
             self.inputs.insert(number, input);
         }
         self.received = saved.received;

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::oneshot;
 
 /// Alerts on one page at most.
@@ -35,7 +35,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// The interface.
 pub(super) struct Api {
     store: Arc<Store>,
-    definitions: Vec<Definition>,
+    definitions: RwLock<Arc<Vec<Definition>>>,
     questions: SyncSender<Question>,
 }
 
@@ -71,10 +71,19 @@ impl Api {
         let (questions, ends) = sync_channel(QUESTIONS_MAX);
         let api = Api {
             store,
-            definitions,
+            definitions: RwLock::new(Arc::new(definitions)),
             questions,
         };
         (Arc::new(api), Questions(ends))
+    }
+
+    /// From now on these are watched.
+    pub(super) fn set_definitions(&self, definitions: Vec<Definition>) {
+        *self.definitions.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(definitions);
+    }
+
+    fn definitions(&self) -> Arc<Vec<Definition>> {
+        self.definitions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn routes(self: &Arc<Self>) -> Router {
@@ -273,12 +282,12 @@ fn newest(
 }
 
 async fn detectors(State(api): State<Arc<Api>>) -> Response {
-    let all: Vec<Value> = api.definitions.iter().map(described).collect();
+    let all: Vec<Value> = api.definitions().iter().map(described).collect();
     Json(json!({ "detectors": all })).into_response()
 }
 
 async fn detector(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Response {
-    match api.definitions.iter().find(|definition| definition.id == id) {
+    match api.definitions().iter().find(|definition| definition.id == id) {
         Some(definition) => Json(described(definition)).into_response(),
         None => problem(
             StatusCode::NOT_FOUND,
@@ -319,7 +328,7 @@ async fn entity(State(api): State<Arc<Api>>, Path((kind, name)): Path<(String, S
         );
     }
     match answer.await {
-        Ok(Ok(known)) => Json(told(&api.definitions, &known)).into_response(),
+        Ok(Ok(known)) => Json(told(&api.definitions(), &known)).into_response(),
         Ok(Err(unknown)) => {
             let status = match unknown {
                 Unknown::Value { .. } => StatusCode::BAD_REQUEST,

@@ -7,18 +7,26 @@
 
 use super::api::Questions;
 use super::keeper::Keeper;
+use super::kept;
 use super::status::Status;
 use crate::config::StoreSettings;
-use crate::domain::{Alert, Assets, Duration, Timestamp};
+use crate::domain::{Alert, Definition, Duration, Timestamp};
 use crate::edge::collector::{Content, Deliveries, Delivery, Origin, Receipt, Waited, now};
 use crate::edge::sink::{Letterhead, Told};
-use crate::edge::store::{Commit, Snapshot, SnapshotWriter, Store, StoreFailure};
+use crate::edge::store::{Commit, SnapshotReader, SnapshotWriter, Store, StoreFailure};
 use crate::engine::decoder::log::{Ends, Format, LineContext, detect, year_of_first_line};
 use crate::engine::feed::{Feed, FeedProblem, Opening, Record, RecordProblem};
+use crate::engine::pipeline::Engine;
+use crate::engine::program::Program;
 use crate::engine::snapshot::SnapshotProblem;
+use crate::engine::succession::Restored;
+use crate::engine::triage::Budget;
+use crate::run::check::{Site, Texts};
+use crate::run::state::changes;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration as Wait, Instant};
 use tokio::runtime::Handle;
 
@@ -59,18 +67,59 @@ pub(super) enum TakeUpFailure {
     /// What its snapshot says of everything else.
     #[error(transparent)]
     Engine(#[from] SnapshotProblem),
-    /// Its snapshot has no beginning.
-    #[error("the state is cut; restore the store from a backup")]
-    Cut,
+}
+
+/// What judges: what a site has written, and what it says.
+#[derive(Clone)]
+pub(super) struct Judging {
+    pub(super) texts: Texts,
+    pub(super) site: Site,
+    /// Partitions, and threads that run them.
+    pub(super) threads: usize,
+}
+
+impl Judging {
+    /// A feed that has learned nothing yet.
+    fn feed(&self) -> anyhow::Result<Feed> {
+        let config = &self.site.config;
+        let program = Program::new(&self.site.catalog, config.networks.clone(), self.site.engine_bounds())?;
+        let budget = Budget::AlertsPerDay(config.alerts_per_day);
+        let engine = Engine::new(program, budget, self.threads, config.timezone.clone());
+        Ok(Feed::new(engine, config.bounds.disorder_max.max(Duration::ZERO)))
+    }
+
+    fn settings(&self) -> StoreSettings {
+        self.site.config.service.store
+    }
+}
+
+/// What shall judge from the next record on.
+pub(super) struct Change {
+    pub(super) judging: Judging,
+    /// Whether the collector of files has ended and another one begins, from the positions that are durable.
+    pub(super) files_change: bool,
+    /// Told when it is done, or why it is not and everything is as it was.
+    pub(super) reply: SyncSender<anyhow::Result<Changed>>,
+}
+
+/// What a change came to.
+pub(super) struct Changed {
+    pub(super) restored: Restored,
+    /// What is watched now.
+    pub(super) definitions: Vec<Definition>,
+}
+
+/// What an input without a known format has given.
+struct Unknown {
+    origin: Origin,
+    bytes: Vec<u8>,
 }
 
 /// The core.
 pub(super) struct Core {
     store: Arc<Store>,
     feed: Feed,
-    /// What things are called in alerts, and how much they matter.
-    assets: Assets,
-    settings: StoreSettings,
+    judging: Judging,
     status: Arc<Status>,
     /// Records, alerts and positions that are not durable yet.
     gathered: Commit,
@@ -78,8 +127,8 @@ pub(super) struct Core {
     positions: BTreeMap<u16, Vec<u8>>,
     /// Who waits until what has gathered is durable.
     receipts: Vec<Receipt>,
-    /// Inputs whose format is not known yet, with what they have given.
-    unknown: BTreeMap<u16, Vec<u8>>,
+    /// Inputs whose format is not known yet.
+    unknown: BTreeMap<u16, Unknown>,
     /// The number of the next alert.
     next_told: u64,
     /// Alerts before this number are in the outbox.
@@ -92,51 +141,84 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Takes up what the store holds: its snapshot, and the records after it.
-    pub(super) fn take_up(
-        store: Arc<Store>,
-        mut feed: Feed,
-        assets: Assets,
-        settings: StoreSettings,
-        status: Arc<Status>,
-    ) -> anyhow::Result<Core> {
-        let (mut next_record, mut next_told) = (0, 0);
-        if let Some(snapshot) = store.snapshot()? {
-            next_told = restore(&store, &snapshot, &mut feed).with_context(|| snapshot.path.display().to_string())?;
-            next_record = snapshot.next_record;
+    /// Takes up what the store holds: its snapshot, and the records after it, judged by what judged them. Then `present`
+    /// judges.
+    pub(super) fn take_up(store: Arc<Store>, present: Judging, status: Arc<Status>) -> anyhow::Result<Core> {
+        let Some(snapshot) = store.snapshot()? else {
+            let mut core = Core::new(store, present, status)?;
+            core.read_journal(0)?;
+            core.keep_now().context("keeping what judges from here on")?;
+            core.record(Record::Resumed { received: now() });
+            return Ok(core);
+        };
+        let path = || snapshot.path.display().to_string();
+        let mut reader = store.read_snapshot(&snapshot)?;
+        let mut first = Vec::new();
+        reader.read(&mut first)?;
+        let (head, state) = kept::read_head(&first).with_context(path)?;
+        let is_same = head.texts.as_ref() == Some(&present.texts);
+        let past = match head.texts {
+            Some(texts) if !is_same && store.journal_records()? > 0 => past(texts, &present),
+            _ => present.clone(),
+        };
+        let judges_already = past.texts == present.texts;
+        let mut core = Core::new(store, past, status)?;
+        let restored = restore(reader, state, &mut core.feed).with_context(path)?;
+        tell_changes(&restored);
+        core.next_told = head.next_told;
+        core.read_journal(snapshot.next_record)?;
+        if !judges_already {
+            let changed = core.change(present)?.context("taking up the configuration")?;
+            tell_changes(&changed.restored);
+        } else if !is_same {
+            core.keep_now().context("keeping what judges from here on")?;
         }
-        let durable_told = store.next_told()?;
-        let mut core = Core {
-            store: store.clone(),
-            feed,
-            assets,
-            settings,
+        core.record(Record::Resumed { received: now() });
+        Ok(core)
+    }
+
+    fn new(store: Arc<Store>, judging: Judging, status: Arc<Status>) -> anyhow::Result<Core> {
+        Ok(Core {
+            feed: judging.feed()?,
+            durable_told: store.next_told()?,
+            store,
+            judging,
             status,
             gathered: Commit::default(),
             gathered_bytes: 0,
             positions: BTreeMap::new(),
             receipts: Vec::new(),
             unknown: BTreeMap::new(),
-            next_told,
-            durable_told,
-            next_record,
+            next_told: 0,
+            next_record: 0,
             committed: Instant::now(),
             keeper: Keeper::new(),
             alerts: Vec::new(),
-        };
+        })
+    }
+
+    /// Judges the records of the journal from this one on.
+    fn read_journal(&mut self, from: u64) -> anyhow::Result<()> {
+        let store = self.store.clone();
         let mut read = 0;
-        core.next_record = store.read_journal(next_record, |bytes| {
-            core.keeper.journalled(bytes);
-            core.judge(Record::read(bytes)?);
+        self.next_record = store.read_journal(from, |bytes| {
+            self.keeper.journalled(bytes);
+            self.judge(Record::read(bytes)?);
             read += 1;
             if read % JOURNAL_TOGETHER == 0 {
-                core.flush();
+                self.flush();
             }
             Ok::<_, TakeUpFailure>(())
         })?;
-        core.flush();
-        core.record(Record::Resumed { received: now() });
-        Ok(core)
+        self.flush();
+        // Judged by something else than what judged them, they may have led to fewer alerts. What comes now is new.
+        self.next_told = self.next_told.max(self.durable_told);
+        Ok(())
+    }
+
+    /// What is watched.
+    pub(super) fn definitions(&self) -> Vec<Definition> {
+        self.feed.engine().program().definitions.clone()
     }
 
     /// Works until every collector has gone, then keeps what was learned.
@@ -144,10 +226,21 @@ impl Core {
         mut self,
         deliveries: &mut Deliveries,
         questions: &Questions,
+        changes: &Receiver<Change>,
         runtime: &Handle,
     ) -> anyhow::Result<()> {
         loop {
             questions.answer(&self.feed);
+            if let Ok(change) = changes.try_recv() {
+                self.take_waiting(deliveries);
+                let changed = self.change(change.judging)?;
+                if changed.is_ok() && change.files_change {
+                    // They are read again from the durable position, which stands in front of what was held.
+                    self.unknown.retain(|_, unknown| unknown.origin != Origin::File);
+                }
+                // Who asked waits for nothing any more when the service ends.
+                let _ = change.reply.send(changed);
+            }
             match deliveries.wait(runtime, TICK) {
                 Waited::Delivery(first) => {
                     self.take(first);
@@ -172,9 +265,51 @@ impl Core {
         }
         self.commit_until_done();
         self.keeper.wait(&self.status);
-        let writer = self.write_snapshot().context("keeping what was learned")?;
-        let finished = self.store.finish_snapshot(writer, self.next_record);
-        finished.context("keeping what was learned")
+        self.keep_now().context("keeping what was learned")
+    }
+
+    /// Takes everything that waits now.
+    fn take_waiting(&mut self, deliveries: &mut Deliveries) {
+        for _ in 0..deliveries.waiting() {
+            let Some(next) = deliveries.take_waiting() else { return };
+            self.take(next);
+        }
+    }
+
+    /// From the next record on, this judges. What was learned by detectors that stay the same goes on. A snapshot that
+    /// names what judges is durable before anything is judged so, and then taken up as after a kill. When that can't be
+    /// written, the inner error tells why, and everything is as it was.
+    fn change(&mut self, next: Judging) -> anyhow::Result<anyhow::Result<Changed>> {
+        let feed = match next.feed() {
+            Ok(feed) => feed,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.keeper.wait(&self.status);
+        // What this brings to light is told as it was judged.
+        self.settle();
+        let before = std::mem::replace(&mut self.judging, next);
+        if let Err(error) = self.keep_now() {
+            self.judging = before;
+            return Ok(Err(error));
+        }
+        self.status.changes_over(&self.feed);
+        // The old one goes first: there is not room for both of a large state.
+        self.feed = feed;
+        let restored = self.take_up_newest().context("taking up what was just kept")?;
+        self.status.changed_over(&self.feed);
+        Ok(Ok(Changed {
+            restored,
+            definitions: self.definitions(),
+        }))
+    }
+
+    fn take_up_newest(&mut self) -> anyhow::Result<Restored> {
+        let snapshot = self.store.snapshot()?.context("there is no snapshot")?;
+        let mut reader = self.store.read_snapshot(&snapshot)?;
+        let mut first = Vec::new();
+        reader.read(&mut first)?;
+        let (_, state) = kept::read_head(&first)?;
+        Ok(restore(reader, state, &mut self.feed)?)
     }
 
     fn take(&mut self, delivery: Delivery) {
@@ -217,7 +352,11 @@ impl Core {
         if self.feed.format(input).is_some() {
             return Some(Vec::new());
         }
-        let held = self.unknown.entry(input).or_default();
+        let unknown = self.unknown.entry(input).or_insert(Unknown {
+            origin,
+            bytes: Vec::new(),
+        });
+        let held = &mut unknown.bytes;
         held.extend_from_slice(lines);
         let Some(format) = fixed_format(origin).or_else(|| detect(held)) else {
             if held.len() > UNKNOWN_BYTES_MAX {
@@ -226,7 +365,10 @@ impl Core {
             }
             return None;
         };
-        let held = self.unknown.remove(&input).unwrap_or_default();
+        let held = self
+            .unknown
+            .remove(&input)
+            .map_or_else(Vec::new, |unknown| unknown.bytes);
         let first = held.split(|byte| *byte == b'\n').find(|line| !line.is_empty());
         let last = held.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty());
         let ends = Ends {
@@ -274,7 +416,7 @@ impl Core {
             definitions: &program.definitions,
             program: env!("CARGO_PKG_VERSION"),
             networks: &program.networks,
-            assets: &self.assets,
+            assets: &self.judging.site.config.assets,
         };
         for alert in self.alerts.drain(..) {
             if self.next_told >= self.durable_told {
@@ -290,7 +432,7 @@ impl Core {
             || !self.receipts.is_empty()
             || self.gathered.records.len() >= GATHERED_RECORDS_MAX
             || self.gathered_bytes >= GATHERED_BYTES_MAX
-            || (self.committed.elapsed() >= wait(self.settings.commit_every)
+            || (self.committed.elapsed() >= wait(self.judging.settings().commit_every)
                 && !(self.gathered.records.is_empty() && self.positions.is_empty()))
     }
 
@@ -332,7 +474,7 @@ impl Core {
                     .is_ok_and(|held| held > JOURNAL_RECORDS_MAX)
         };
         !self.keeper.is_busy()
-            && (age >= wait(self.settings.snapshot_every)
+            && (age >= wait(self.judging.settings().snapshot_every)
                 || (age >= AGAIN.max(self.keeper.took * BETWEEN_SNAPSHOTS) && is_long()))
     }
 
@@ -348,15 +490,28 @@ impl Core {
         }
     }
 
-    /// Writes a snapshot of everything up to the next record.
-    fn write_snapshot(&mut self) -> anyhow::Result<SnapshotWriter> {
+    /// Writes a snapshot and waits until it is durable.
+    fn keep_now(&mut self) -> anyhow::Result<()> {
+        let writer = self.write_snapshot()?;
+        self.store.finish_snapshot(writer, self.next_record)?;
+        self.keeper.journal_bytes = 0;
+        Ok(())
+    }
+
+    /// Judges, tells and commits everything that was taken.
+    fn settle(&mut self) {
         self.feed.settle(&mut self.alerts);
         // What this has brought to light belongs to the records before it.
         self.tell();
         self.commit_until_done();
+    }
+
+    /// Writes a snapshot of everything up to the next record, with what judges from there on.
+    fn write_snapshot(&mut self) -> anyhow::Result<SnapshotWriter> {
+        self.settle();
         self.keeper.begun = Instant::now();
         let mut writer = self.store.begin_snapshot()?;
-        writer.write(&self.next_told.to_le_bytes())?;
+        writer.write(&kept::head(self.next_told, &self.judging.texts)?)?;
         self.feed.save(|piece| Ok::<_, anyhow::Error>(writer.write(piece)?))?;
         self.keeper.took = self.keeper.begun.elapsed();
         self.status.kept(writer.bytes(), self.keeper.took);
@@ -364,21 +519,45 @@ impl Core {
     }
 }
 
-/// Takes up a snapshot, and gives the number of the next alert.
-fn restore(store: &Store, snapshot: &Snapshot, feed: &mut Feed) -> Result<u64, TakeUpFailure> {
-    let mut reader = store.read_snapshot(snapshot)?;
-    let mut piece = Vec::new();
-    reader.read(&mut piece)?;
-    let (told, state) = piece.split_first_chunk::<8>().ok_or(TakeUpFailure::Cut)?;
-    let told = u64::from_le_bytes(*told);
-    if state.is_empty() {
-        reader.read(&mut piece)?;
-        feed.restore(&piece, |piece| Ok::<_, TakeUpFailure>(reader.read(piece)?))?;
-    } else {
-        // The form before this one is in one piece.
-        feed.restore(state, |piece| Ok::<_, TakeUpFailure>(reader.read(piece)?))?;
+/// Takes up the state that begins so, or with the reader's next piece where this one has none of it.
+fn restore(mut reader: SnapshotReader, state: &[u8], feed: &mut Feed) -> Result<Restored, TakeUpFailure> {
+    let mut next = Vec::new();
+    let first = match state.is_empty() {
+        true => {
+            reader.read(&mut next)?;
+            &next
+        }
+        false => state,
+    };
+    feed.restore(first, |piece| Ok::<_, TakeUpFailure>(reader.read(piece)?))
+}
+
+/// What judged records that a process before this one took, as far as that can still be had.
+fn past(texts: Texts, present: &Judging) -> Judging {
+    if texts.differ_in_systems_only(&present.texts) {
+        tracing::warn!("the database of autonomous systems is another one now; the last records are judged by it");
+        return present.clone();
     }
-    Ok(told)
+    match texts.site() {
+        Ok(site) => Judging {
+            site,
+            texts,
+            threads: present.threads,
+        },
+        Err(mistakes) => {
+            let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(
+                "this version does not read the configuration that judged the last records; they are judged by the present one: {first}"
+            );
+            present.clone()
+        }
+    }
+}
+
+fn tell_changes(restored: &Restored) {
+    if let Some(changes) = changes(restored) {
+        tracing::info!("learned state: {changes}");
+    }
 }
 
 /// The format of what comes from such an origin, where nothing else can come from it.

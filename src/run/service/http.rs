@@ -8,13 +8,13 @@ use super::status::Status;
 use crate::config::{Http, Secret};
 use anyhow::Context as _;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::task::JoinHandle;
 
@@ -22,7 +22,51 @@ use tokio::task::JoinHandle;
 struct Shared {
     status: Arc<Status>,
     intake: Arc<Intake>,
+    access: Arc<Access>,
+}
+
+/// Who may ask. Read again when the configuration is reloaded.
+#[derive(Debug)]
+pub(super) struct Access(RwLock<Opened>);
+
+/// What the listener's files say.
+#[derive(Debug)]
+pub(super) struct Opened {
     token: Option<String>,
+}
+
+impl Opened {
+    fn read(http: &Http) -> anyhow::Result<Opened> {
+        let token = http.token_file.clone().map(|path| Secret::File(path).read());
+        Ok(Opened {
+            token: token.transpose()?,
+        })
+    }
+}
+
+impl Access {
+    pub(super) fn new(http: &Http) -> anyhow::Result<Arc<Access>> {
+        Ok(Arc::new(Access(RwLock::new(Opened::read(http)?))))
+    }
+
+    /// What the files say now.
+    pub(super) fn read(&self, http: &Http) -> anyhow::Result<Opened> {
+        Opened::read(http)
+    }
+
+    /// From now on this decides.
+    pub(super) fn put(&self, opened: Opened) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = opened;
+    }
+
+    /// Whether a request bears what is asked for, if anything is.
+    fn lets_in(&self, headers: &HeaderMap) -> bool {
+        let opened = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        opened
+            .token
+            .as_ref()
+            .is_none_or(|token| credentials::bear(headers, token))
+    }
 }
 
 /// The listener at work.
@@ -49,21 +93,16 @@ pub(super) fn bind(http: &Http) -> anyhow::Result<TcpListener> {
 /// Answers in the background.
 pub(super) async fn start(
     listener: TcpListener,
-    http: &Http,
+    access: Arc<Access>,
     status: Arc<Status>,
     intake: Arc<Intake>,
     api: Arc<Api>,
 ) -> anyhow::Result<Listener> {
-    let token = http
-        .token_file
-        .clone()
-        .map(|path| Secret::File(path).read())
-        .transpose()?;
     let collectors = status.metrics.collectors.clone();
     let shared = Arc::new(Shared {
         status,
         intake: intake.clone(),
-        token,
+        access,
     });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
@@ -104,18 +143,16 @@ async fn timed(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
 
 /// Lets through who bears the token, or everybody where none is configured (loopback only).
 async fn authorised(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match &shared.token {
-        Some(token) if !credentials::bear(request.headers(), token) => {
-            shared.intake.turned_away();
-            (
-                StatusCode::UNAUTHORIZED,
-                [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"stakeout\", ApiKey")],
-                "the token is needed: as a bearer token, as a password or as an API key\n",
-            )
-                .into_response()
-        }
-        _ => next.run(request).await,
+    if shared.access.lets_in(request.headers()) {
+        return next.run(request).await;
     }
+    shared.intake.turned_away();
+    (
+        StatusCode::UNAUTHORIZED,
+        [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"stakeout\", ApiKey")],
+        "the token is needed: as a bearer token, as a password or as an API key\n",
+    )
+        .into_response()
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {

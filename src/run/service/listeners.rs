@@ -1,7 +1,7 @@
 //! Starts the collectors that wait for what is sent to them, and those of standard input and the journal.
 
-use super::Collecting;
-use crate::config::{Inputs, ListenTransport, SyslogInput};
+use super::collecting::Collecting;
+use crate::config::{Inputs, ListenTransport, NetflowInput, SyslogInput};
 use crate::domain::{Event, Timestamp};
 use crate::edge::collector::{
     DatagramDecoder, ExportListener, ExportSocket, JournalCollector, ListenProblem, Origin, StdinCollector,
@@ -13,8 +13,6 @@ use crate::engine::decoder::Output;
 use crate::engine::decoder::export::ExportDecoder;
 use anyhow::Context as _;
 use std::net::IpAddr;
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 /// Sockets that are open and not read yet.
 pub(super) struct Listeners {
@@ -22,15 +20,31 @@ pub(super) struct Listeners {
     netflow: Vec<(String, ExportSocket)>,
 }
 
-/// Opens every socket that is configured, while that may need privileges.
-pub(super) fn open(inputs: &Inputs) -> anyhow::Result<Listeners> {
-    let syslog = inputs.syslog.iter().map(|input| {
+fn syslog_name(input: &SyslogInput) -> String {
+    format!("syslog:{}", input.listen)
+}
+
+fn netflow_name(input: &NetflowInput) -> String {
+    format!("netflow:{}", input.listen)
+}
+
+/// The names of the inputs that have sockets.
+pub(super) fn names(inputs: &Inputs) -> Vec<String> {
+    let syslog = inputs.syslog.iter().map(syslog_name);
+    syslog.chain(inputs.netflow.iter().map(netflow_name)).collect()
+}
+
+/// Opens the sockets that are configured and wanted by name. At the start that may need privileges.
+pub(super) fn open(inputs: &Inputs, is_wanted: impl Fn(&str) -> bool) -> anyhow::Result<Listeners> {
+    let syslog = inputs.syslog.iter().map(|input| (syslog_name(input), input));
+    let syslog = syslog.filter(|(name, _)| is_wanted(name)).map(|(name, input)| {
         let socket = SyslogSocket::open(&transport(input), input.address)?;
-        Ok((format!("syslog:{}", input.listen), socket))
+        Ok((name, socket))
     });
-    let netflow = inputs.netflow.iter().map(|input| {
+    let netflow = inputs.netflow.iter().map(|input| (netflow_name(input), input));
+    let netflow = netflow.filter(|(name, _)| is_wanted(name)).map(|(name, input)| {
         let socket = ExportSocket::open(input.address)?;
-        Ok((format!("netflow:{}", input.listen), socket))
+        Ok((name, socket))
     });
     let opened: Result<_, ListenProblem> = syslog.collect();
     let syslog = opened?;
@@ -41,15 +55,10 @@ pub(super) fn open(inputs: &Inputs) -> anyhow::Result<Listeners> {
     })
 }
 
-impl Collecting<'_> {
-    /// Starts to read the sockets. That ends after `stopping` has become true.
-    pub(super) fn listen(
-        &self,
-        listeners: Listeners,
-        runtime: &Handle,
-        stopping: &watch::Receiver<bool>,
-    ) -> anyhow::Result<()> {
-        let _runtime = runtime.enter();
+impl Collecting {
+    /// Starts to read the sockets.
+    pub(super) fn listen(&self, listeners: Listeners) -> anyhow::Result<()> {
+        let _runtime = self.runtime.enter();
         let metrics = &self.status.metrics.collectors;
         for (name, socket) in listeners.syslog {
             let listener = SyslogListener {
@@ -57,7 +66,7 @@ impl Collecting<'_> {
                 input: self.store.input_number(&name)?,
                 queue: self.queue.clone(),
                 metrics: metrics.clone(),
-                stopping: stopping.clone(),
+                stopping: self.ends.new_socket(&name),
             };
             let address = listener.start().with_context(|| format!("starting {name}"))?;
             tracing::info!(%address, "collecting {name}");
@@ -69,7 +78,7 @@ impl Collecting<'_> {
                 decoder: Exports::new(metrics.clone()),
                 queue: self.queue.clone(),
                 metrics: metrics.clone(),
-                stopping: stopping.clone(),
+                stopping: self.ends.new_socket(&name),
             };
             let address = listener.start().with_context(|| format!("starting {name}"))?;
             tracing::info!(%address, "collecting {name}");
@@ -78,10 +87,9 @@ impl Collecting<'_> {
     }
 
     /// Starts to read standard input and the journal, as far as they are wanted.
-    pub(super) fn streams(&mut self) -> anyhow::Result<()> {
-        let inputs = &self.service.inputs;
+    pub(super) fn streams(&mut self, inputs: &Inputs) -> anyhow::Result<()> {
         let metrics = self.status.metrics.collectors.clone();
-        let stop = Stop::from(self.stop.clone());
+        let stop = Stop::from(self.ends.flag().clone());
         if inputs.stdin {
             let number = self.store.input_number("stdin")?;
             let collector = StdinCollector::new(number, self.queue.clone(), metrics.clone(), stop.clone());

@@ -25,33 +25,61 @@ const RECALLED_MAX: u64 = 1000;
 
 /// The sinks at work.
 pub(super) struct Sinks {
-    threads: Vec<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
+    running: Vec<Running>,
+    /// Those that were taken out of the configuration and deliver what they still can.
+    leaving: Vec<Running>,
+    store: Arc<Store>,
+    status: Arc<Status>,
+}
+
+/// One sink's thread.
+struct Running {
+    settings: SinkSettings,
+    end: Arc<End>,
+    thread: JoinHandle<()>,
+}
+
+/// How a sink ends.
+#[derive(Debug, Default)]
+struct End {
+    /// It is to end.
+    stop: AtomicBool,
+    /// It does not come back: its cursor goes with it.
+    forget: AtomicBool,
 }
 
 /// Starts a thread for each sink.
 pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Status>) -> anyhow::Result<Sinks> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut threads = Vec::new();
+    let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
+    store.keep_cursors(&names)?;
+    let mut started = Sinks {
+        running: Vec::new(),
+        leaving: Vec::new(),
+        store: store.clone(),
+        status: status.clone(),
+    };
     for sink in sinks {
-        let next = store.cursor(&sink.name)?;
-        let mut place = build(&sink.kind).with_context(|| format!("the sink `{}`", sink.name))?;
-        let recalled = store.told(next.saturating_sub(RECALLED_MAX), next.min(RECALLED_MAX) as usize)?;
-        let recalled: Vec<Told> = recalled.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
-        place.recall(&recalled);
-        let worker = Worker {
-            name: sink.name.clone(),
-            next,
-            together: place.together_max(),
-            sink: place,
-            store: store.clone(),
-            status: status.clone(),
-            stop: stop.clone(),
-        };
-        let thread = std::thread::Builder::new().name(format!("sink {}", sink.name));
-        threads.push(thread.spawn(move || worker.run()).context("starting a sink")?);
+        let place = build(&sink.kind).with_context(|| format!("the sink `{}`", sink.name))?;
+        started.spawn(sink, Some(place), None)?;
     }
-    Ok(Sinks { threads, stop })
+    Ok(started)
+}
+
+/// Whether a sink could be built, without touching what another one of the same name is at work on.
+fn prove(kind: &SinkKind) -> anyhow::Result<()> {
+    match kind {
+        SinkKind::File { path, .. } => {
+            let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+            opened.with_context(|| {
+                format!(
+                    "opening {}; a folder that no sink wrote to may need a restart of the service",
+                    path.display()
+                )
+            })?;
+            Ok(())
+        }
+        kind => build(kind).map(drop),
+    }
 }
 
 fn build(kind: &SinkKind) -> anyhow::Result<Box<dyn Sink>> {
@@ -122,17 +150,123 @@ fn form(format: DocumentFormat) -> DocumentForm {
 }
 
 impl Sinks {
+    /// Sees that those of these sinks can be built that are not at work already.
+    pub(super) fn prove(&self, sinks: &[SinkSettings]) -> anyhow::Result<()> {
+        for sink in sinks.iter().filter(|sink| !self.is_at_work(sink)) {
+            prove(&sink.kind).with_context(|| format!("the sink `{}`", sink.name))?;
+        }
+        Ok(())
+    }
+
+    /// From now on alerts go to these sinks. One that is unchanged goes on; one that is changed goes on from where it
+    /// was; one that is gone tries once more to deliver what is there.
+    pub(super) fn change(&mut self, sinks: &[SinkSettings]) -> anyhow::Result<()> {
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition(|running| sinks.contains(&running.settings));
+        self.running = stay;
+        for running in go {
+            let comes_back = sinks.iter().any(|sink| sink.name == running.settings.name);
+            running.end.forget.store(!comes_back, Ordering::Relaxed);
+            running.end.stop.store(true, Ordering::Relaxed);
+            self.leaving.push(running);
+        }
+        self.leaving.retain(|leaving| !leaving.thread.is_finished());
+        for sink in sinks {
+            if self.is_at_work(sink) {
+                continue;
+            }
+            let before = self
+                .leaving
+                .iter()
+                .position(|leaving| leaving.settings.name == sink.name);
+            let before = before.map(|place| self.leaving.swap_remove(place));
+            self.spawn(sink, None, before.map(|before| before.thread))?;
+        }
+        Ok(())
+    }
+
+    fn is_at_work(&self, sink: &SinkSettings) -> bool {
+        self.running.iter().any(|running| running.settings == *sink)
+    }
+
+    /// Starts a sink's thread; it waits for the end of the one that had its cursor `before`.
+    fn spawn(
+        &mut self,
+        settings: &SinkSettings,
+        place: Option<Box<dyn Sink>>,
+        before: Option<JoinHandle<()>>,
+    ) -> anyhow::Result<()> {
+        // A new sink begins with the next alert, not with the next one after its thread has begun.
+        self.store.cursor(&settings.name)?;
+        let end = Arc::new(End::default());
+        let (store, status) = (self.store.clone(), self.status.clone());
+        let (own, own_end) = (settings.clone(), end.clone());
+        let work = move || {
+            if let Some(before) = before {
+                // One that panicked keeps its cursor.
+                let _ = before.join();
+            }
+            match worker(&own, place, &store, &status, &own_end) {
+                Ok(worker) => worker.run(),
+                Err(error) => tracing::error!(sink = own.name, "not started: {error:#}; its alerts are kept for it"),
+            }
+            if own_end.forget.load(Ordering::Relaxed) {
+                if let Err(failure) = store.forget_cursor(&own.name) {
+                    tracing::warn!(sink = own.name, %failure, "its place in the outbox is kept until the next start");
+                }
+                status.sink_left(&own.name);
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("sink {}", settings.name));
+        self.running.push(Running {
+            settings: settings.clone(),
+            end,
+            thread: thread.spawn(work).context("starting a sink")?,
+        });
+        Ok(())
+    }
+
     /// No more alerts come: what is in the outbox is tried once more, and the sinks end.
     pub(super) fn finish(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads {
+        for running in &self.running {
+            running.end.stop.store(true, Ordering::Relaxed);
+        }
+        for running in self.running.into_iter().chain(self.leaving) {
             // A sink that panicked keeps its cursor: what it did not deliver is delivered after the next start.
-            let _ = thread.join();
+            let _ = running.thread.join();
         }
     }
 }
 
-/// One sink's thread.
+/// A sink with what it needs to know of alerts before its cursor.
+fn worker(
+    settings: &SinkSettings,
+    place: Option<Box<dyn Sink>>,
+    store: &Arc<Store>,
+    status: &Arc<Status>,
+    end: &Arc<End>,
+) -> anyhow::Result<Worker> {
+    let mut sink = match place {
+        Some(place) => place,
+        None => build(&settings.kind)?,
+    };
+    let next = store.cursor(&settings.name)?;
+    let recalled = store.told(next.saturating_sub(RECALLED_MAX), next.min(RECALLED_MAX) as usize)?;
+    let recalled: Vec<Told> = recalled.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
+    sink.recall(&recalled);
+    Ok(Worker {
+        name: settings.name.clone(),
+        next,
+        together: sink.together_max(),
+        sink,
+        store: store.clone(),
+        status: status.clone(),
+        end: end.clone(),
+    })
+}
+
+/// What a sink's thread does.
 struct Worker {
     name: String,
     next: u64,
@@ -141,7 +275,7 @@ struct Worker {
     together: usize,
     store: Arc<Store>,
     status: Arc<Status>,
-    stop: Arc<AtomicBool>,
+    end: Arc<End>,
 }
 
 /// Why a round of a sink came to nothing.
@@ -158,7 +292,7 @@ impl Worker {
         let mut again = LOOK_EVERY;
         let mut idled: Option<Instant> = None;
         loop {
-            let is_last = self.stop.load(Ordering::Relaxed);
+            let is_last = self.end.stop.load(Ordering::Relaxed);
             let round = match self.deliver_some() {
                 Ok(0) if idled.is_none_or(|at| at.elapsed() >= IDLE_EVERY) => {
                     idled = Some(Instant::now());
@@ -197,7 +331,7 @@ impl Worker {
     /// Sleeps, but not past the end.
     fn rest(&self, length: Duration) {
         let mut left = length;
-        while left > Duration::ZERO && !self.stop.load(Ordering::Relaxed) {
+        while left > Duration::ZERO && !self.end.stop.load(Ordering::Relaxed) {
             let piece = left.min(LOOK_EVERY);
             std::thread::sleep(piece);
             left -= piece;

@@ -24,7 +24,7 @@ pub(super) struct Status {
     pub(super) metrics: Metrics,
     ready: AtomicBool,
     confinement: OnceLock<Confinement>,
-    files: OnceLock<Arc<FileProgress>>,
+    files: Mutex<Option<Arc<FileProgress>>>,
     told: Mutex<Seen>,
 }
 
@@ -54,7 +54,7 @@ impl Status {
             metrics: Metrics::new()?,
             ready: AtomicBool::new(false),
             confinement: OnceLock::new(),
-            files: OnceLock::new(),
+            files: Mutex::new(None),
             told: Mutex::new(Seen::default()),
         })
     }
@@ -107,8 +107,21 @@ impl Status {
     /// Watches the collector of files.
     pub(super) fn watch_files(&self, progress: Arc<FileProgress>) {
         self.collects(Origin::File);
-        // There is one collector of files, so it is set once.
-        let _ = self.files.set(progress);
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    }
+
+    /// A sink has left for good: nothing waits for it.
+    pub(super) fn sink_left(&self, name: &str) {
+        // There is nothing to remove where the sink has told nothing.
+        let _ = self.metrics.sink_backlog.remove_label_values(&[name]);
+    }
+
+    /// The configuration was read again, and taken up if it was good.
+    pub(super) fn reloaded(&self, is_good: bool) {
+        self.metrics.reload_successful.set(i64::from(is_good));
+        if is_good {
+            self.metrics.reload_success.set(now().nanos() as f64 / 1e9);
+        }
     }
 
     /// Tells what the process has given up.
@@ -209,6 +222,42 @@ impl Status {
             return;
         }
         seen.updated = Some(Instant::now());
+        self.bring_up(&mut seen, feed);
+        let metrics = &self.metrics;
+        metrics.queue.set(waiting_deliveries as i64);
+        metrics
+            .journal_records
+            .set(store.journal_records().map_or(-1, |records| records as i64));
+        if let Some(files) = &*self.files.lock().unwrap_or_else(PoisonError::into_inner) {
+            metrics.files.set(files.files.load(Ordering::Relaxed) as i64);
+            metrics
+                .file_bytes_behind
+                .set(files.bytes_behind.load(Ordering::Relaxed) as i64);
+        }
+        if feed.horizon().nanos() > 0 {
+            metrics.lag_seconds.set(now().since(feed.horizon()).as_seconds());
+        }
+    }
+
+    /// Another feed takes the place of this one: what it has counted is told.
+    pub(super) fn changes_over(&self, before: &Feed) {
+        self.bring_up(&mut self.seen(), before);
+    }
+
+    /// This feed has taken over: it counts from what it has on.
+    pub(super) fn changed_over(&self, feed: &Feed) {
+        let mut seen = self.seen();
+        seen.totals = feed.engine().totals();
+        seen.findings.clear();
+        seen.tallies.clear();
+        seen.updated = None;
+        // Detectors that have ended have none.
+        self.metrics.bar.reset();
+        self.metrics.window_p.clear();
+    }
+
+    /// Tells what the feed has counted since it was asked last.
+    fn bring_up(&self, seen: &mut Seen, feed: &Feed) {
         let metrics = &self.metrics;
         let totals = feed.engine().totals();
         let before = std::mem::replace(&mut seen.totals, totals);
@@ -225,20 +274,7 @@ impl Status {
             .inc_by(totals.triage.withheld.saturating_sub(before.triage.withheld));
         metrics.shared.inc_by(totals.shared.saturating_sub(before.shared));
         metrics.entities.set(totals.entities as i64);
-        metrics.queue.set(waiting_deliveries as i64);
         metrics.waiting.set(feed.waiting() as i64);
-        metrics
-            .journal_records
-            .set(store.journal_records().map_or(-1, |records| records as i64));
-        if let Some(files) = self.files.get() {
-            metrics.files.set(files.files.load(Ordering::Relaxed) as i64);
-            metrics
-                .file_bytes_behind
-                .set(files.bytes_behind.load(Ordering::Relaxed) as i64);
-        }
-        if feed.horizon().nanos() > 0 {
-            metrics.lag_seconds.set(now().since(feed.horizon()).as_seconds());
-        }
         for input in feed.inputs() {
             if let Some(tally) = feed.tally(input) {
                 let before = seen.tallies.insert(input, tally.clone()).unwrap_or_default();
