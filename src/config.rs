@@ -4,8 +4,8 @@
 mod service;
 
 pub use service::{
-    CredentialSettings, DocumentFormat, Files, Http, HttpTarget, Inputs, InterfaceInput, ListenTransport, NetflowInput,
-    Secret, SecretProblem, Service, SinkKind, SinkSettings, StoreSettings, SyslogInput, Transport,
+    CredentialSettings, DocumentFormat, Files, Http, HttpTarget, HttpTls, Inputs, InterfaceInput, ListenTransport,
+    NetflowInput, Secret, SecretProblem, Service, SinkKind, SinkSettings, StoreSettings, SyslogInput, Transport,
 };
 
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};

@@ -3,7 +3,7 @@
 
 mod serving;
 
-use serving::{Folder, Service, recorded};
+use serving::{Folder, Service, certificates, recorded};
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -131,61 +131,6 @@ fn a_log_that_rsyslog_forwards_arrives_whole() {
     assert_eq!(messages(&service), lines);
     service.wait_until("they were decoded as from a file", |service| decoded(service) > 1000.0);
     service.terminate();
-}
-
-fn openssl(folder: &Folder, arguments: &[&str]) {
-    let ran = Command::new("openssl")
-        .args(arguments)
-        .current_dir(&folder.0)
-        .stderr(Stdio::null())
-        .status()
-        .expect("openssl was there a moment ago");
-    assert!(ran.success(), "{arguments:?}");
-}
-
-/// An authority, and certificates of it for the service and a sender.
-fn certificates(folder: &Folder) {
-    let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    let authority = [
-        "req",
-        "-x509",
-        "-subj",
-        "/CN=authority",
-        "-days",
-        "2",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-    ];
-    openssl(folder, &[&authority[..], &curve[..]].concat());
-    fs::write(folder.0.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("a file");
-    for name in ["service", "sender"] {
-        let (subject, key) = (format!("/CN={name}"), format!("{name}.key"));
-        let (request, certificate) = (format!("{name}.csr"), format!("{name}.pem"));
-        let asking = ["req", "-subj", &subject, "-keyout", &key, "-out", &request];
-        openssl(folder, &[&asking[..], &curve[..]].concat());
-        openssl(
-            folder,
-            &[
-                "x509",
-                "-req",
-                "-in",
-                &request,
-                "-CA",
-                "ca.pem",
-                "-CAkey",
-                "ca.key",
-                "-CAcreateserial",
-                "-days",
-                "2",
-                "-extfile",
-                "names",
-                "-out",
-                &certificate,
-            ],
-        );
-    }
 }
 
 #[test]

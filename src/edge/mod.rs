@@ -10,3 +10,4 @@ pub mod sink;
 pub mod source;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

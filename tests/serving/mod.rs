@@ -255,3 +255,58 @@ pub(crate) fn append(folder: &Path, bytes: &[u8]) {
         .expect("a log");
     file.write_all(bytes).expect("room on the disk");
 }
+
+fn openssl(folder: &Folder, arguments: &[&str]) {
+    let ran = Command::new("openssl")
+        .args(arguments)
+        .current_dir(&folder.0)
+        .stderr(Stdio::null())
+        .status()
+        .expect("openssl was there a moment ago");
+    assert!(ran.success(), "{arguments:?}");
+}
+
+/// A new authority, and certificates of it for the service and a sender.
+pub(crate) fn certificates(folder: &Folder) {
+    let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let authority = [
+        "req",
+        "-x509",
+        "-subj",
+        "/CN=authority",
+        "-days",
+        "2",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+    ];
+    openssl(folder, &[&authority[..], &curve[..]].concat());
+    fs::write(folder.0.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("a file");
+    for name in ["service", "sender"] {
+        let (subject, key) = (format!("/CN={name}"), format!("{name}.key"));
+        let (request, certificate) = (format!("{name}.csr"), format!("{name}.pem"));
+        let asking = ["req", "-subj", &subject, "-keyout", &key, "-out", &request];
+        openssl(folder, &[&asking[..], &curve[..]].concat());
+        openssl(
+            folder,
+            &[
+                "x509",
+                "-req",
+                "-in",
+                &request,
+                "-CA",
+                "ca.pem",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                "names",
+                "-out",
+                &certificate,
+            ],
+        );
+    }
+}

@@ -6,7 +6,7 @@ mod listeners;
 mod secret;
 mod sinks;
 
-pub use http::Http;
+pub use http::{Http, HttpTls};
 pub use inputs::{Files, Inputs, InterfaceInput};
 pub use listeners::{ListenTransport, NetflowInput, SyslogInput};
 pub use secret::{Secret, SecretProblem};
@@ -174,7 +174,7 @@ sinks:
         assert_eq!(
             mistakes(text),
             [
-                "s.yml:1: http: a listener that is not on loopback needs a `token_file`",
+                "s.yml:1: http: a listener that is not on loopback needs a `token_file`, or `tls` with a `client_ca`",
                 "s.yml:2: inputs/files/1: the files have no `path`",
                 "s.yml:2: inputs/files/1/pth: unknown key `pth`; did you mean `path`?",
                 "s.yml:3: store/commit_every: must be a length of time from 10ms to 1d, such as `5s`",

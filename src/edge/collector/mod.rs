@@ -16,7 +16,7 @@ pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places}
 pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};
 pub use journal::JournalCollector;
 pub use stdin::StdinCollector;
-pub use syslog::{ListenProblem, SyslogListener, SyslogSocket, SyslogTransport, TlsFiles, TlsProblem};
+pub use syslog::{ListenProblem, SyslogListener, SyslogSocket, SyslogTransport};
 
 use crate::domain::{Event, Timestamp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -6,6 +6,7 @@ use super::intake::Intake;
 use super::serve::serve;
 use super::status::Status;
 use crate::config::{Http, Secret};
+use crate::edge::tls::{Acceptor, TlsFiles};
 use anyhow::Context as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -33,13 +34,23 @@ pub(super) struct Access(RwLock<Opened>);
 #[derive(Debug)]
 pub(super) struct Opened {
     token: Option<String>,
+    acceptor: Option<Acceptor>,
 }
 
 impl Opened {
     fn read(http: &Http) -> anyhow::Result<Opened> {
         let token = http.token_file.clone().map(|path| Secret::File(path).read());
+        let acceptor = http.tls.as_ref().map(|tls| {
+            let files = TlsFiles {
+                certificate: tls.certificate.clone(),
+                key: tls.key.clone(),
+                client_ca: tls.client_ca.clone(),
+            };
+            files.acceptor(&["http/1.1"])
+        });
         Ok(Opened {
             token: token.transpose()?,
+            acceptor: acceptor.transpose()?,
         })
     }
 }
@@ -57,6 +68,11 @@ impl Access {
     /// From now on this decides.
     pub(super) fn put(&self, opened: Opened) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = opened;
+    }
+
+    /// What shakes hands with whom connects now, where the listener is encrypted.
+    pub(super) fn acceptor(&self) -> Option<Acceptor> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
     }
 
     /// Whether a request bears what is asked for, if anything is.
@@ -102,7 +118,7 @@ pub(super) async fn start(
     let shared = Arc::new(Shared {
         status,
         intake: intake.clone(),
-        access,
+        access: access.clone(),
     });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
@@ -118,7 +134,7 @@ pub(super) async fn start(
         .layer(middleware::from_fn_with_state(shared, timed));
     let listener = tokio::net::TcpListener::from_std(listener).context("preparing the listener")?;
     let address = listener.local_addr().context("asking for the listener's address")?;
-    let task = tokio::spawn(serve(listener, router, collectors));
+    let task = tokio::spawn(serve(listener, router, access, collectors));
     Ok(Listener { address, task })
 }
 

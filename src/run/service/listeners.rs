@@ -5,10 +5,11 @@ use crate::config::{Inputs, ListenTransport, NetflowInput, SyslogInput};
 use crate::domain::{Event, Timestamp};
 use crate::edge::collector::{
     DatagramDecoder, ExportListener, ExportSocket, JournalCollector, ListenProblem, Origin, StdinCollector,
-    SyslogListener, SyslogSocket, SyslogTransport, TlsFiles,
+    SyslogListener, SyslogSocket, SyslogTransport,
 };
 use crate::edge::source::Stop;
 use crate::edge::telemetry::CollectorMetrics;
+use crate::edge::tls::TlsFiles;
 use crate::engine::decoder::Output;
 use crate::engine::decoder::export::ExportDecoder;
 use anyhow::Context as _;

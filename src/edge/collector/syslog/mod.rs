@@ -7,17 +7,13 @@
 mod datagrams;
 mod frames;
 mod streams;
-mod tls;
-
-pub use tls::{TlsFiles, TlsProblem};
-
 use super::datagrams::bind;
 use super::{Content, Delivery, Gone, Origin, Queue, now};
 use crate::edge::telemetry::CollectorMetrics;
+use crate::edge::tls::{Acceptor, TlsFiles, TlsProblem};
 use frames::Lines;
 use std::io;
 use std::net::SocketAddr;
-use tls::Acceptor;
 use tokio::sync::watch;
 
 /// How messages come.
@@ -82,7 +78,7 @@ impl SyslogSocket {
                 return Ok(SyslogSocket(Opened::Datagrams(socket)));
             }
             SyslogTransport::Tcp => None,
-            SyslogTransport::Tls(files) => Some(files.acceptor()?),
+            SyslogTransport::Tls(files) => Some(files.acceptor(&[])?),
         };
         let socket = std::net::TcpListener::bind(address).map_err(refused)?;
         socket.set_nonblocking(true).map_err(refused)?;

@@ -2,8 +2,8 @@
 
 use super::Outlet;
 use super::frames::{Frames, Lines};
-use super::tls::Acceptor;
 use crate::edge::collector::{Gone, Origin};
+use crate::edge::tls::Acceptor;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ async fn serve(stream: TcpStream, acceptor: Option<Acceptor>, outlet: &Outlet, m
         return;
     };
     let shaken = tokio::select! {
-        shaken = tokio::time::timeout(HALF_TIME, acceptor.0.accept(stream)) => shaken,
+        shaken = tokio::time::timeout(HALF_TIME, acceptor.accept(stream)) => shaken,
         _ = stopping.wait_for(|stop| *stop) => return,
     };
     match shaken {

@@ -1,4 +1,4 @@
-//! Certificates of a listener, and of those who may send to it.
+//! TLS of a listener: its certificate, and those that clients must show.
 
 use crate::edge::certificates;
 use rustls::RootCertStore;
@@ -9,7 +9,9 @@ use rustls::server::WebPkiClientVerifier;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// The files that a TLS listener needs, in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// The authority whose certificates senders must show; they need none without it.
+    /// The authority whose certificates clients must show; they need none without it.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -45,9 +47,16 @@ pub enum TlsProblem {
     },
 }
 
-/// What shakes hands with senders.
+/// What shakes hands with clients.
 #[derive(Clone)]
-pub(super) struct Acceptor(pub(super) TlsAcceptor);
+pub struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    /// Shakes hands. Whoever calls bounds the time.
+    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        self.0.accept(stream).await
+    }
+}
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,8 +66,8 @@ impl fmt::Debug for Acceptor {
 }
 
 impl TlsFiles {
-    /// Reads the files.
-    pub(super) fn acceptor(&self) -> Result<Acceptor, TlsProblem> {
+    /// Reads the files. `protocols` are offered by ALPN (RFC 7301); none where the list is empty.
+    pub fn acceptor(&self, protocols: &[&str]) -> Result<Acceptor, TlsProblem> {
         let unfit = |problem: String| TlsProblem::Unfit {
             path: self.certificate.display().to_string(),
             problem,
@@ -85,9 +94,10 @@ impl TlsFiles {
                 versions.with_client_cert_verifier(verifier)
             }
         };
-        let config = clients
+        let mut config = clients
             .with_single_cert(certificates, key)
             .map_err(|error| unfit(error.to_string()))?;
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
     }
 }
