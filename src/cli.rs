@@ -28,8 +28,17 @@ enum Command {
         zcat conn.log.gz | stakeout replay - --format ecs > alerts.json")]
     Replay(Box<ReplayArguments>),
     /// Read configuration and detectors, and report every mistake at once
-    #[command(after_help = "Example:\n  stakeout check --config stakeout.yml --detectors ./detectors")]
-    Check(Written),
+    #[command(
+        after_help = "Example:\n  stakeout check --config stakeout.yml --detectors ./detectors\n  \
+        stakeout check --schema > stakeout.schema.json"
+    )]
+    Check {
+        #[command(flatten)]
+        written: Written,
+        /// Write a JSON Schema for editors instead: of the configuration file, or of a detector
+        #[arg(long, value_name = "OF", value_enum, num_args = 0..=1, default_missing_value = "config")]
+        schema: Option<check::Schema>,
+    },
     /// List what is watched, or show one detector with its fields, windows and techniques
     #[command(after_help = "Example:\n  stakeout detectors source_login_failures")]
     Detectors {
@@ -197,7 +206,12 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             service::run(written.sources(), usize::from(threads))?;
             return Ok(0);
         }
-        Command::Check(written) => return Ok(u8::from(!check::run(&written.sources(), &mut stdout)?)),
+        Command::Check {
+            schema: Some(schema), ..
+        } => check::write_schema(schema, &mut stdout)?,
+        Command::Check { written, schema: None } => {
+            return Ok(u8::from(!check::run(&written.sources(), &mut stdout)?));
+        }
         Command::Detectors { id, written } => {
             let catalog = written.read()?.catalog;
             match id {

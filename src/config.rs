@@ -1,8 +1,10 @@
 //! The configuration file: networks, assets, time zone, budget, bounds and what is changed about detectors. Read whole,
 //! with every mistake reported at once. Everything has a default, so that an empty file, and none, are configurations.
 
+mod schema;
 mod service;
 
+pub use schema::schema;
 pub use service::{
     CredentialSettings, DocumentFormat, Files, Http, HttpTarget, HttpTls, Inputs, InterfaceInput, ListenTransport,
     NetflowInput, Secret, SecretProblem, Service, SinkKind, SinkSettings, StoreSettings, SyslogInput, Transport,
@@ -79,6 +81,14 @@ impl Default for Config {
     }
 }
 
+/// The keys of the file, beside those of the service's part.
+const KEYS: [&str; 6] = ["networks", "assets", "timezone", "budget", "bounds", "detectors"];
+const NETWORK_KEYS: [&str; 3] = ["internal", "named", "asn_database"];
+const ASSET_KEYS: [&str; 5] = ["name", "address", "host", "user", "criticality"];
+const BUDGET_KEYS: [&str; 1] = ["alerts_per_day"];
+const BOUND_KEYS: [&str; 3] = ["entities_per_key_group_max", "flows_max", "disorder_max"];
+const SETTING_KEYS: [&str; 2] = ["at_least", "level"];
+
 /// The largest number of prefixes, names and assets, each.
 const ENTRIES_MAX: usize = 10_000;
 
@@ -97,10 +107,7 @@ impl Config {
             ]);
         }
         let mut mistakes = Vec::new();
-        let known: Vec<&str> = ["networks", "assets", "timezone", "budget", "bounds", "detectors"]
-            .into_iter()
-            .chain(service::KEYS)
-            .collect();
+        let known: Vec<&str> = KEYS.into_iter().chain(service::keys::SERVICE).collect();
         root.refuse_unknown_keys(&known, &mut mistakes);
         config.service = Service::read(&root, &mut mistakes);
         if let Some(place) = root.get("networks") {
@@ -116,7 +123,7 @@ impl Config {
             config.timezone = timezone(&place, &mut mistakes);
         }
         if let Some(place) = root.get("budget") {
-            expect_mapping(&place, &["alerts_per_day"], &mut mistakes);
+            expect_mapping(&place, &BUDGET_KEYS, &mut mistakes);
             if let Some(place) = place.get("alerts_per_day")
                 && let Some(number) = number(&place, 0.01, 1e6, &mut mistakes)
             {
@@ -180,7 +187,7 @@ fn bounded<'a>(place: &Place<'a>, mistakes: &mut Vec<Mistake>) -> Vec<Place<'a>>
 }
 
 fn networks(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Networks {
-    expect_mapping(place, &["internal", "named", "asn_database"], mistakes);
+    expect_mapping(place, &NETWORK_KEYS, mistakes);
     let internal: Vec<Prefix> = match place.get("internal") {
         Some(place) => bounded(&place, mistakes)
             .iter()
@@ -219,14 +226,13 @@ fn asn_database(file: &str, place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> O
 }
 
 fn assets(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Assets {
-    const KEYS: [&str; 5] = ["name", "address", "host", "user", "criticality"];
     let (mut addresses, mut hosts, mut users) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     if !place.value().is_sequence() {
         mistakes.push(place.mistake("must be a list: `- { name: payroll, address: 10.1.2.3, criticality: high }`"));
         return Assets::default();
     }
     for item in bounded(place, mistakes) {
-        expect_mapping(&item, &KEYS, mistakes);
+        expect_mapping(&item, &ASSET_KEYS, mistakes);
         if !item.value().is_mapping() {
             continue;
         }
@@ -298,11 +304,7 @@ fn timezone(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> TimeZone {
 }
 
 fn bounds(place: &Place<'_>, bounds: &mut Bounds, mistakes: &mut Vec<Mistake>) {
-    expect_mapping(
-        place,
-        &["entities_per_key_group_max", "flows_max", "disorder_max"],
-        mistakes,
-    );
+    expect_mapping(place, &BOUND_KEYS, mistakes);
     for (key, bound) in [
         ("entities_per_key_group_max", &mut bounds.entities_per_key_group_max),
         ("flows_max", &mut bounds.flows_max),
@@ -341,7 +343,7 @@ fn settings(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Vec<Setting> {
             yaml_serde::Value::Bool(false) => setting.is_off = true,
             yaml_serde::Value::String(word) if word == "off" => setting.is_off = true,
             yaml_serde::Value::Mapping(_) => {
-                place.refuse_unknown_keys(&["at_least", "level"], mistakes);
+                place.refuse_unknown_keys(&SETTING_KEYS, mistakes);
                 setting.at_least = place
                     .get("at_least")
                     .and_then(|place| number(&place, 0.0, 1e18, mistakes));

@@ -1,9 +1,9 @@
 //! `stakeout check`: reads the configuration and the detectors and tells every mistake at once.
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::Mistake;
 use crate::edge::lookup::SystemsDatabase;
-use crate::engine::catalog::{Catalog, embedded};
+use crate::engine::catalog::{self, Catalog, embedded};
 use crate::engine::program::EngineBounds;
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,26 @@ pub fn run(sources: &Sources, out: &mut dyn Write) -> anyhow::Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// What a schema is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Schema {
+    /// The configuration file.
+    Config,
+    /// A detector's definition.
+    Detector,
+}
+
+/// Writes a JSON Schema for editors.
+pub fn write_schema(of: Schema, out: &mut dyn Write) -> anyhow::Result<()> {
+    let schema = match of {
+        Schema::Config => config::schema(),
+        Schema::Detector => catalog::schema(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &schema)?;
+    writeln!(out)?;
+    Ok(())
 }
 
 /// The definitions of a folder, as (file, text), in the order of their names.

@@ -1,6 +1,6 @@
 //! The one listener: for people, Prometheus and shippers.
 
-use super::text;
+use super::{keys, text};
 use crate::config::expect_mapping;
 use crate::domain::{Mistake, Place};
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ impl Default for Http {
 
 pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Http {
     let mut http = Http::default();
-    expect_mapping(place, &["listen", "token_file", "tls"], mistakes);
+    expect_mapping(place, &keys::HTTP, mistakes);
     if let Some(place) = place.get("listen") {
         match place.value().as_str().and_then(|text| text.parse().ok()) {
             Some(listen) => http.listen = listen,
@@ -71,7 +71,7 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Http {
 }
 
 fn tls(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<HttpTls> {
-    expect_mapping(place, &["certificate", "key", "client_ca"], mistakes);
+    expect_mapping(place, &keys::HTTP_TLS, mistakes);
     let mut path = |key: &str| {
         place
             .get(key)

@@ -1,7 +1,7 @@
 //! What is collected.
 
 use super::listeners::{self, NetflowInput, SyslogInput};
-use super::{text, whole, yes_or_no};
+use super::{keys, text, whole, yes_or_no};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Mistake, Place};
 
@@ -55,11 +55,7 @@ pub struct Files {
 
 pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
     let mut inputs = Inputs::default();
-    expect_mapping(
-        place,
-        &["files", "interfaces", "syslog", "netflow", "stdin", "journal"],
-        mistakes,
-    );
+    expect_mapping(place, &keys::INPUTS, mistakes);
     if let Some(place) = place.get("syslog") {
         inputs.syslog = listeners::syslog(&place, mistakes);
     }
@@ -74,7 +70,7 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
     };
     for item in listed {
         let path = if item.value().is_mapping() {
-            expect_mapping(&item, &["path"], mistakes);
+            expect_mapping(&item, &keys::FILES, mistakes);
             item.get("path")
         } else {
             Some(item.clone())
@@ -93,9 +89,8 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
 }
 
 fn interface(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<InterfaceInput> {
-    const KEYS: [&str; 6] = ["name", "filter", "snap_bytes", "buffer_bytes", "promiscuous", "workers"];
     let name = if item.value().is_mapping() {
-        expect_mapping(item, &KEYS, mistakes);
+        expect_mapping(item, &keys::INTERFACE, mistakes);
         item.get("name")
     } else {
         Some(item.clone())

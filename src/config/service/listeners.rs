@@ -1,6 +1,6 @@
 //! Listeners for what is sent to us: where, and how.
 
-use super::text;
+use super::{keys, text};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Mistake, Place};
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ pub(super) fn netflow(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Vec<Net
     let mut found: Vec<NetflowInput> = Vec::new();
     for item in bounded(place, mistakes) {
         let place = if item.value().is_mapping() {
-            expect_mapping(&item, &["listen"], mistakes);
+            expect_mapping(&item, &keys::NETFLOW, mistakes);
             item.get("listen")
         } else {
             Some(item.clone())
@@ -97,7 +97,7 @@ fn syslog_input(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<SyslogI
             transport,
         });
     }
-    expect_mapping(item, &["listen", "certificate", "key", "client_ca"], mistakes);
+    expect_mapping(item, &keys::SYSLOG, mistakes);
     let Some(place) = item.get("listen") else {
         mistakes.push(item.mistake("the listener has no `listen`"));
         return None;

@@ -2,6 +2,7 @@
 
 mod http;
 mod inputs;
+pub(super) mod keys;
 mod listeners;
 mod secret;
 mod sinks;
@@ -58,9 +59,6 @@ impl Default for Service {
     }
 }
 
-/// The keys of the service's part.
-pub(super) const KEYS: [&str; 6] = ["data_dir", "http", "inputs", "sinks", "store", "confine"];
-
 impl Service {
     pub(super) fn read(root: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Service {
         let mut service = Service::default();
@@ -78,7 +76,7 @@ impl Service {
         }
         service.confine = yes_or_no(root, "confine", true, mistakes);
         if let Some(place) = root.get("store") {
-            expect_mapping(&place, &["commit_every", "snapshot_every"], mistakes);
+            expect_mapping(&place, &keys::STORE, mistakes);
             for (key, setting) in [
                 ("commit_every", &mut service.store.commit_every),
                 ("snapshot_every", &mut service.store.snapshot_every),

@@ -1,6 +1,6 @@
 //! Where alerts go.
 
-use super::{Secret, text, whole};
+use super::{Secret, keys, text, whole};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Duration, Mistake, Place};
 use std::path::PathBuf;
@@ -141,66 +141,19 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Vec<SinkSe
     sinks
 }
 
-/// The kinds, and the keys that each knows beside `type` and `name`.
-const KINDS: [(&str, &[&str]); 6] = [
-    ("stdout", &["format"]),
-    ("file", &["format", "path", "rotate_bytes", "keep"]),
-    (
-        "webhook",
-        &[
-            "format",
-            "url",
-            "ca_file",
-            "signing_secret_file",
-            "signing_secret_env",
-            "token_file",
-            "token_env",
-        ],
-    ),
-    (
-        "alertmanager",
-        &[
-            "url",
-            "urls",
-            "hold",
-            "ca_file",
-            "token_file",
-            "token_env",
-            "user",
-            "password_file",
-            "password_env",
-        ],
-    ),
-    (
-        "elasticsearch",
-        &[
-            "format",
-            "url",
-            "index",
-            "ca_file",
-            "api_key_file",
-            "api_key_env",
-            "user",
-            "password_file",
-            "password_env",
-        ],
-    ),
-    ("syslog", &["address", "ca_file"]),
-];
-
 fn sink(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<SinkSettings> {
-    let words = KINDS.map(|(word, _)| word);
+    let words = keys::SINKS.map(|(word, _)| word);
     let Some(place) = item.get("type") else {
         mistakes.push(item.mistake(format!("the sink has no `type`: {}", words.join(", "))));
         return None;
     };
     let word = place.value().as_str().unwrap_or_default();
-    let Some((_, keys)) = KINDS.iter().find(|(known, _)| *known == word) else {
+    let Some((_, known)) = keys::SINKS.iter().find(|(known, _)| *known == word) else {
         mistakes.push(place.wrong_word(format!("there is no sink `{word}`"), word, words));
         return None;
     };
-    let keys: Vec<&str> = ["type", "name"].iter().chain(*keys).copied().collect();
-    expect_mapping(item, &keys, mistakes);
+    let known: Vec<&str> = ["type", "name"].iter().chain(*known).copied().collect();
+    expect_mapping(item, &known, mistakes);
     let format = document_format(item, mistakes);
     let (kind, target) = match word {
         "stdout" => (SinkKind::Stdout { format }, String::new()),

@@ -5,7 +5,7 @@ use crate::domain::{Definition, Duration, Field, FieldKind, Level, Measure, Mist
 use crate::engine::select::{Selections, unknown_field};
 use yaml_serde::Value;
 
-const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 26] = [
     "title",
     "id",
     "version",
@@ -32,6 +32,20 @@ const KEYS: [&str; 26] = [
     "modified",
     "status",
     "license",
+];
+
+/// Measures that stand alone.
+pub(super) const MEASURES_PLAIN: [&str; 3] = ["count", "interval", "time_of_week"];
+/// Measures of something.
+pub(super) const MEASURES_WITH: [&str; 8] = [
+    "sum",
+    "distinct",
+    "distinct_bytes",
+    "spread",
+    "ratio",
+    "value",
+    "category",
+    "network",
 ];
 
 /// The keys that decide what learned state means.
@@ -373,17 +387,6 @@ impl Reader<'_> {
     }
 
     fn measure(&mut self) -> Option<Measure> {
-        const PLAIN: [&str; 3] = ["count", "interval", "time_of_week"];
-        const WITH: [&str; 8] = [
-            "sum",
-            "distinct",
-            "distinct_bytes",
-            "spread",
-            "ratio",
-            "value",
-            "category",
-            "network",
-        ];
         let Some(place) = self.root.get("measure") else {
             return self.missing("measure");
         };
@@ -392,7 +395,7 @@ impl Reader<'_> {
                 "count" => Some(Measure::Count),
                 "interval" => Some(Measure::Interval),
                 "time_of_week" => Some(Measure::TimeOfWeek),
-                word if WITH.contains(&word) => {
+                word if MEASURES_WITH.contains(&word) => {
                     let of = match word {
                         "ratio" => "a selection",
                         "spread" => "a length of time",
@@ -403,7 +406,7 @@ impl Reader<'_> {
                     None
                 }
                 word => {
-                    let words = PLAIN.into_iter().chain(WITH);
+                    let words = MEASURES_PLAIN.into_iter().chain(MEASURES_WITH);
                     let mistake = place.wrong_word(format!("unknown measure `{word}`"), word, words);
                     self.mistakes.push(mistake);
                     None
@@ -444,13 +447,13 @@ impl Reader<'_> {
                     None
                 }
             },
-            word if PLAIN.contains(&word) => {
+            word if MEASURES_PLAIN.contains(&word) => {
                 self.mistakes
                     .push(of.mistake(format!("`{word}` takes no field: `measure: {word}`")));
                 None
             }
             word => {
-                let words = PLAIN.into_iter().chain(WITH);
+                let words = MEASURES_PLAIN.into_iter().chain(MEASURES_WITH);
                 self.mistakes
                     .push(of.wrong_word(format!("unknown measure `{word}`"), word, words));
                 None

@@ -20,7 +20,7 @@ pub(super) fn read(
         mistakes.push(place.mistake("must be a mapping with `kind`, `half_life` and `prior`"));
         return None;
     }
-    place.refuse_unknown_keys(&["kind", "half_life", "season", "prior"], mistakes);
+    place.refuse_unknown_keys(&BASELINE_KEYS, mistakes);
     let kind = kind(place, measure, mistakes);
     let half_life = match place.get("half_life") {
         Some(half_life) => number::duration(&half_life, HALF_LIFE_MIN, HALF_LIFE_MAX, mistakes),
@@ -85,7 +85,12 @@ fn kind(place: &Place<'_>, measure: &Measure, mistakes: &mut Vec<Mistake>) -> Op
     }
 }
 
-const ALL_KINDS: [BaselineKind; 8] = [
+/// The keys of a baseline.
+pub(super) const BASELINE_KEYS: [&str; 4] = ["kind", "half_life", "season", "prior"];
+/// The words of seasons.
+pub(super) const SEASONS: [&str; 2] = ["none", "hour_of_week"];
+/// Every kind of baseline.
+pub(super) const ALL_KINDS: [BaselineKind; 8] = [
     BaselineKind::Count,
     BaselineKind::Distinct,
     BaselineKind::Magnitude,
@@ -116,9 +121,20 @@ fn season(place: &Place<'_>, kind: Option<BaselineKind>, mistakes: &mut Vec<Mist
         }
         _ => {
             let message = format!("unknown season `{word}`");
-            mistakes.push(season.wrong_word(message, word, ["none", "hour_of_week"]));
+            mistakes.push(season.wrong_word(message, word, SEASONS));
             None
         }
+    }
+}
+
+/// The numbers of a prior.
+pub(super) const fn prior_keys(kind: BaselineKind) -> &'static [&'static str] {
+    match kind {
+        BaselineKind::Count | BaselineKind::Distinct | BaselineKind::Ratio => &["mean", "dispersion", "weight"],
+        BaselineKind::Magnitude => &["active", "typical", "spread", "weight"],
+        BaselineKind::Category => &["discount", "strength"],
+        BaselineKind::TimeOfWeek => &["weight"],
+        BaselineKind::Interval | BaselineKind::Quantile => &["typical", "spread", "weight"],
     }
 }
 
@@ -129,13 +145,7 @@ fn priors(
     windows: Option<&[Duration]>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<Vec<Prior>> {
-    let names: &[&str] = match kind {
-        BaselineKind::Count | BaselineKind::Distinct | BaselineKind::Ratio => &["mean", "dispersion", "weight"],
-        BaselineKind::Magnitude => &["active", "typical", "spread", "weight"],
-        BaselineKind::Category => &["discount", "strength"],
-        BaselineKind::TimeOfWeek => &["weight"],
-        BaselineKind::Interval | BaselineKind::Quantile => &["typical", "spread", "weight"],
-    };
+    let names = prior_keys(kind);
     if !place.value().is_mapping() {
         mistakes.push(place.mistake(format!("must be a mapping with `{}`", names.join("`, `"))));
         return None;

@@ -6,7 +6,10 @@ mod definition;
 pub mod embedded;
 mod expectation;
 mod number;
+mod schema;
 mod sentence;
+
+pub use schema::schema;
 
 use super::select::Matcher;
 use crate::domain::{Definition, Document, Field, Mistake, Setting, nearest};
