@@ -462,19 +462,19 @@ detectors:
         assert_eq!(
             told,
             [
-                "s.yml:1: network: unknown key `network`; did you mean `networks`?",
-                "s.yml:3: networks/internal/1: must be a network such as `10.0.0.0/8`, or an address",
-                "s.yml:4: networks/named/dmz: must be a network such as `10.0.0.0/8`, or an address",
-                "s.yml:6: assets/1/criticality: unknown criticality `hihg`; did you mean `high`?",
-                "s.yml:7: assets/2: the asset has none of `address`, `host` and `user`",
-                "s.yml:8: assets/3: the asset has no `criticality`",
-                "s.yml:9: timezone: `Europe/Berlln` is not a time zone such as `Europe/Berlin`; did you mean `Europe/Berlin`?",
-                "s.yml:10: budget/alerts_per_day: must be a number",
-                "s.yml:12: bounds/entities_per_key_group_max: must be a whole number between 1 and 10000000",
-                "s.yml:13: bounds/disorder_max: must be a length of time up to 1m, such as `500ms`",
-                "s.yml:15: detectors/a: must be `off`, or a mapping with `at_least` and `level`",
-                "s.yml:16: detectors/b/at_leest: unknown key `at_leest`; did you mean `at_least`?",
-                "s.yml:16: detectors/b/level: unknown level `hgih`; did you mean `high`?",
+                "s.yml:1:1: network: unknown key `network`; did you mean `networks`?",
+                "s.yml:3:14: networks/internal/1: must be a network such as `10.0.0.0/8`, or an address",
+                "s.yml:4:12: networks/named/dmz: must be a network such as `10.0.0.0/8`, or an address",
+                "s.yml:6:26: assets/1/criticality: unknown criticality `hihg`; did you mean `high`?",
+                "s.yml:7:5: assets/2: the asset has none of `address`, `host` and `user`",
+                "s.yml:8:5: assets/3: the asset has no `criticality`",
+                "s.yml:9:1: timezone: `Europe/Berlln` is not a time zone such as `Europe/Berlin`; did you mean `Europe/Berlin`?",
+                "s.yml:10:11: budget/alerts_per_day: must be a number",
+                "s.yml:12:3: bounds/entities_per_key_group_max: must be a whole number between 1 and 10000000",
+                "s.yml:13:3: bounds/disorder_max: must be a length of time up to 1m, such as `500ms`",
+                "s.yml:15:3: detectors/a: must be `off`, or a mapping with `at_least` and `level`",
+                "s.yml:16:8: detectors/b/level: unknown level `hgih`; did you mean `high`?",
+                "s.yml:16:21: detectors/b/at_leest: unknown key `at_leest`; did you mean `at_least`?",
             ]
         );
     }

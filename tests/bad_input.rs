@@ -325,8 +325,8 @@ fn a_typo_in_a_detector_or_the_configuration_is_told_with_the_right_word() {
         assert_eq!(ran.status, Some(1), "{}", ran.stderr);
         let said = format!("{}{}", ran.stdout, ran.stderr);
         for told in [
-            "stakeout.yml:1: netwroks: unknown key `netwroks`; did you mean `networks`?",
-            "stakeout.yml:4: budget/alerts_per_day: must be a number",
+            "stakeout.yml:1:1: netwroks: unknown key `netwroks`; did you mean `networks`?",
+            "stakeout.yml:4:3: budget/alerts_per_day: must be a number",
             "source_login_failures.yml:",
             ": entity: no decoder gives a field `source.iip`",
             "did you mean `source.ip`?",

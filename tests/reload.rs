@@ -127,8 +127,8 @@ fn a_bad_configuration_is_told_and_the_old_one_stays() {
     refused(
         &service,
         &[
-            "stakeout.yaml:5: budgets: unknown key `budgets`; did you mean `budget`?",
-            "stakeout.yaml:6: timezone: `Atlantis` is not a time zone",
+            "stakeout.yaml:5:1: budgets: unknown key `budgets`; did you mean `budget`?",
+            "stakeout.yaml:6:1: timezone: `Atlantis` is not a time zone",
             "mistakes=2",
         ],
     );

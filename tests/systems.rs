@@ -71,6 +71,6 @@ fn a_new_network_of_a_known_provider_is_nothing_new() {
         .expect("running stakeout");
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("stakeout.yaml:1: networks/asn_database: "), "{text}");
+    assert!(text.contains("stakeout.yaml:1:13: networks/asn_database: "), "{text}");
     std::fs::remove_dir_all(&folder).expect("it is there");
 }

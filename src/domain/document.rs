@@ -14,6 +14,8 @@ pub struct Mistake {
     pub file: String,
     /// The line, from 1; 0 when the whole file is meant.
     pub line: usize,
+    /// The column in characters, from 1; 0 when the whole line is meant.
+    pub column: usize,
     /// The path of keys that leads to the place: `baseline/prior/mean`; empty when the whole file is meant.
     pub key: String,
     /// What is wrong.
@@ -27,6 +29,9 @@ impl fmt::Display for Mistake {
         write!(f, "{}", self.file)?;
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
+            if self.column > 0 {
+                write!(f, ":{}", self.column)?;
+            }
         }
         if !self.key.is_empty() {
             write!(f, ": {}", self.key)?;
@@ -53,9 +58,10 @@ impl Document {
 
     /// Reads `text`, which came from `file`.
     pub fn parse(file: &str, text: &str) -> Result<Document, Mistake> {
-        let refuse = |line, message| Mistake {
+        let refuse = |(line, column), message| Mistake {
             file: file.to_owned(),
             line,
+            column,
             key: String::new(),
             message,
             nearest: None,
@@ -66,7 +72,7 @@ impl Document {
                 text.len(),
                 Self::TEXT_BYTES_MAX
             );
-            return Err(refuse(0, message));
+            return Err(refuse((0, 0), message));
         }
         match yaml_serde::from_str(text) {
             Ok(value) => Ok(Document {
@@ -75,8 +81,9 @@ impl Document {
                 value,
             }),
             Err(error) => {
-                let line = error.location().map_or(0, |location| location.line());
-                Err(refuse(line, format!("not valid YAML: {error}")))
+                let location = error.location();
+                let place = location.map_or((0, 0), |location| (location.line(), location.column()));
+                Err(refuse(place, format!("not valid YAML: {error}")))
             }
         }
     }
@@ -142,9 +149,11 @@ impl<'a> Place<'a> {
 
     /// A mistake at this place.
     pub fn mistake(&self, message: impl Into<String>) -> Mistake {
+        let (line, column) = self.line_and_column();
         Mistake {
             file: self.document.file.clone(),
-            line: self.line(),
+            line,
+            column,
             key: self.key(),
             message: message.into(),
             nearest: None,
@@ -186,12 +195,14 @@ impl<'a> Place<'a> {
         words.join("/")
     }
 
-    /// The line on which the last key stands, or the list's item; from 1.
-    pub fn line(&self) -> usize {
+    /// The line and the column at which the last key stands, or the list's item; each from 1.
+    pub fn line_and_column(&self) -> (usize, usize) {
         let walk = Walk { path: &self.path };
         match walk.deserialize(yaml_serde::Deserializer::from_str(&self.document.text)) {
-            Ok(()) => 1,
-            Err(error) => error.location().map_or(1, |location| location.line()),
+            Ok(()) => (1, 1),
+            Err(error) => error
+                .location()
+                .map_or((1, 1), |location| (location.line(), location.column())),
         }
     }
 
@@ -368,10 +379,10 @@ last:
 ";
 
     #[test]
-    fn every_place_knows_its_line_in_block_and_flow_style() {
+    fn every_place_knows_its_line_and_column_in_block_and_flow_style() {
         let document = Document::parse("x.yml", TEXT).expect("valid");
         let root = document.root();
-        let line = |keys: &[&str]| {
+        let place = |keys: &[&str]| {
             let mut place = root.clone();
             for key in keys {
                 place = match key.parse::<usize>() {
@@ -386,22 +397,22 @@ last:
                     }
                 };
             }
-            (place.line(), place.key())
+            (place.line_and_column(), place.key())
         };
         for (keys, expected) in [
-            (vec!["title"], (2, "title")),
-            (vec!["description"], (3, "description")),
-            (vec!["baseline"], (7, "baseline")),
-            (vec!["baseline", "kind"], (7, "baseline/kind")),
-            (vec!["baseline", "prior"], (8, "baseline/prior")),
-            (vec!["baseline", "prior", "mean"], (8, "baseline/prior/mean")),
-            (vec!["windows"], (9, "windows")),
-            (vec!["windows", "1"], (11, "windows/2")),
-            (vec!["4624"], (12, "4624")),
-            (vec!["tags", "1"], (14, "tags/2")),
-            (vec!["last"], (15, "last")),
+            (vec!["title"], ((2, 1), "title")),
+            (vec!["description"], ((3, 1), "description")),
+            (vec!["baseline"], ((7, 1), "baseline")),
+            (vec!["baseline", "kind"], ((7, 13), "baseline/kind")),
+            (vec!["baseline", "prior"], ((8, 3), "baseline/prior")),
+            (vec!["baseline", "prior", "mean"], ((8, 12), "baseline/prior/mean")),
+            (vec!["windows"], ((9, 1), "windows")),
+            (vec!["windows", "1"], ((11, 5), "windows/2")),
+            (vec!["4624"], ((12, 1), "4624")),
+            (vec!["tags", "1"], ((14, 3), "tags/2")),
+            (vec!["last"], ((15, 1), "last")),
         ] {
-            assert_eq!(line(&keys), (expected.0, expected.1.to_owned()), "{keys:?}");
+            assert_eq!(place(&keys), (expected.0, expected.1.to_owned()), "{keys:?}");
         }
     }
 

@@ -259,8 +259,8 @@ mod tests {
         std::fs::remove_dir_all(&folder).expect("it is there");
         assert!(!is_good);
         for expected in [
-            "stakeout.yaml.txt:1: networks/intern: unknown key `intern`; did you mean `internal`?",
-            "a.yml:2: id: `b` differs from the file's name, `a`",
+            "stakeout.yaml.txt:1:13: networks/intern: unknown key `intern`; did you mean `internal`?",
+            "a.yml:2:1: id: `b` differs from the file's name, `a`",
             "the definition has no `measure`",
             " mistakes\n",
         ] {

@@ -205,16 +205,16 @@ inputs:
         assert_eq!(
             found,
             [
-                "s.yml:2: inputs/stdin: must be true or false",
-                "s.yml:4: inputs/syslog/1: must be like `udp://127.0.0.1:5514`, with an address and a port (`udp://..`, `tcp://..`)",
-                "s.yml:5: inputs/syslog/2: a `tls://` listener needs a `certificate` and a `key`",
-                "s.yml:6: inputs/syslog/3: only a `tls://` listener has a `certificate`, `key` or `client_ca`",
-                "s.yml:7: inputs/syslog/4: the listener has no `listen`",
-                "s.yml:7: inputs/syslog/4/port: unknown key `port`",
-                "s.yml:8: inputs/syslog/5: must be like `udp://127.0.0.1:5514`, with an address and a port (`udp://..`, `tcp://..`)",
-                "s.yml:10: inputs/syslog/7: there are two listeners `udp://127.0.0.1:5514`",
-                "s.yml:11: inputs/netflow/1: must be like `udp://127.0.0.1:5514`, with an address and a port (`udp://..`)",
-                "s.yml:11: inputs/netflow/2: the listener has no `listen`",
+                "s.yml:2:3: inputs/stdin: must be true or false",
+                "s.yml:4:7: inputs/syslog/1: must be like `udp://127.0.0.1:5514`, with an address and a port (`udp://..`, `tcp://..`)",
+                "s.yml:5:7: inputs/syslog/2: a `tls://` listener needs a `certificate` and a `key`",
+                "s.yml:6:7: inputs/syslog/3: only a `tls://` listener has a `certificate`, `key` or `client_ca`",
+                "s.yml:7:7: inputs/syslog/4: the listener has no `listen`",
+                "s.yml:7:9: inputs/syslog/4/port: unknown key `port`",
+                "s.yml:8:7: inputs/syslog/5: must be like `udp://127.0.0.1:5514`, with an address and a port (`udp://..`, `tcp://..`)",
+                "s.yml:10:7: inputs/syslog/7: there are two listeners `udp://127.0.0.1:5514`",
+                "s.yml:11:13: inputs/netflow/1: must be like `udp://127.0.0.1:5514`, with an address and a port (`udp://..`)",
+                "s.yml:11:35: inputs/netflow/2: the listener has no `listen`",
             ]
         );
     }

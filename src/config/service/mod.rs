@@ -172,14 +172,14 @@ sinks:
         assert_eq!(
             mistakes(text),
             [
-                "s.yml:1: http: a listener that is not on loopback needs a `token_file`, or `tls` with a `client_ca`",
-                "s.yml:2: inputs/files/1: the files have no `path`",
-                "s.yml:2: inputs/files/1/pth: unknown key `pth`; did you mean `path`?",
-                "s.yml:3: store/commit_every: must be a length of time from 10ms to 1d, such as `5s`",
-                "s.yml:5: sinks/1/type: there is no sink `fiel`; did you mean `file`?",
-                "s.yml:6: sinks/2: the sink has no `path`",
-                "s.yml:7: sinks/3/format: there is no format `csv`; did you mean `ecs`?",
-                "s.yml:8: sinks/4: there are two sinks `stdout`; give one of them a `name`",
+                "s.yml:1:1: http: a listener that is not on loopback needs a `token_file`, or `tls` with a `client_ca`",
+                "s.yml:2:19: inputs/files/1: the files have no `path`",
+                "s.yml:2:21: inputs/files/1/pth: unknown key `pth`; did you mean `path`?",
+                "s.yml:3:10: store/commit_every: must be a length of time from 10ms to 1d, such as `5s`",
+                "s.yml:5:7: sinks/1/type: there is no sink `fiel`; did you mean `file`?",
+                "s.yml:6:5: sinks/2: the sink has no `path`",
+                "s.yml:7:21: sinks/3/format: there is no format `csv`; did you mean `ecs`?",
+                "s.yml:8:5: sinks/4: there are two sinks `stdout`; give one of them a `name`",
             ]
         );
     }
@@ -216,14 +216,14 @@ sinks:
         assert_eq!(
             mistakes(text),
             [
-                "s.yml:2: sinks/1/url: must begin with `http://` or `https://`",
-                "s.yml:3: sinks/2/url: holds a secret; name a `user` and a `password_file` instead",
-                "s.yml:4: sinks/3: a `user` needs a `password_file` or `password_env`, and the other way round",
-                "s.yml:5: sinks/4/api_key: unknown key `api_key`",
-                "s.yml:6: sinks/5: a `tls://` receiver needs a `ca_file`",
-                "s.yml:7: sinks/6/address: must be like `udp://siem.example:514`, `tcp://..` or `tls://..`",
-                "s.yml:8: sinks/7/keep: must be a whole number from 0 to 1000",
-                "s.yml:9: sinks/8: has both `token_file` and `token_env`; one of them is enough",
+                "s.yml:2:22: sinks/1/url: must begin with `http://` or `https://`",
+                "s.yml:3:22: sinks/2/url: holds a secret; name a `user` and a `password_file` instead",
+                "s.yml:4:5: sinks/3: a `user` needs a `password_file` or `password_env`, and the other way round",
+                "s.yml:5:50: sinks/4/api_key: unknown key `api_key`",
+                "s.yml:6:5: sinks/5: a `tls://` receiver needs a `ca_file`",
+                "s.yml:7:21: sinks/6/address: must be like `udp://siem.example:514`, `tcp://..` or `tls://..`",
+                "s.yml:8:28: sinks/7/keep: must be a whole number from 0 to 1000",
+                "s.yml:9:5: sinks/8: has both `token_file` and `token_env`; one of them is enough",
             ]
         );
     }

@@ -63,6 +63,7 @@ impl Catalog {
             mistakes.push(Mistake {
                 file: String::new(),
                 line: 0,
+                column: 0,
                 key: String::new(),
                 message: format!(
                     "{} definitions are over detectors_max ({})",
@@ -80,6 +81,7 @@ impl Catalog {
                 mistakes.push(Mistake {
                     file: second.clone(),
                     line: 0,
+                    column: 0,
                     key: "id".to_owned(),
                     message: format!("`{}` is defined in {first} already", b.definition.id),
                     nearest: None,

@@ -72,7 +72,7 @@ fn a_sentence_names_what_was_measured_and_the_entity() {
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].contains(expected), "{told:?}");
         assert!(
-            told[0].starts_with("detectors/login_failures.yml:22: sentence: "),
+            told[0].starts_with("detectors/login_failures.yml:22:1: sentence: "),
             "{told:?}"
         );
     }
@@ -177,172 +177,176 @@ fn an_amount_may_have_the_unit_of_its_measure() {
 #[test]
 fn every_mistake_is_refused_with_line_key_and_the_nearest_word() {
     for (wrong, replacement, expected) in [
-        ("title: Login failures\n", "", ":1: the definition has no `title`"),
+        ("title: Login failures\n", "", ":1:1: the definition has no `title`"),
         (
             "entity: source.ip",
             "entity: source.pi",
-            ":4: entity: no decoder gives a field `source.pi`; did you mean `source.ip`?",
+            ":4:1: entity: no decoder gives a field `source.pi`; did you mean `source.ip`?",
         ),
         (
             "entity: source.ip",
             "entity: [source.ip, source.ip]",
-            ":4: entity/2: `source.ip` stands here twice",
+            ":4:21: entity/2: `source.ip` stands here twice",
         ),
         (
             "entity: source.ip",
             "entitty: source.ip",
-            ":4: entitty: unknown key `entitty`; did you mean `entity`?",
+            ":4:1: entitty: unknown key `entitty`; did you mean `entity`?",
         ),
         (
             "id: login_failures",
             "id: login_failure",
-            ":2: id: `login_failure` differs from the file's name, `login_failures`",
+            ":2:1: id: `login_failure` differs from the file's name, `login_failures`",
         ),
         (
             "id: login_failures",
             "id: Login-Failures",
-            ":2: id: `Login-Failures` has other signs than a to z, 0 to 9 and _",
+            ":2:1: id: `Login-Failures` has other signs than a to z, 0 to 9 and _",
         ),
         (
             "    event.outcome: failure",
             "    event.outcom: failure",
-            ":9: detection/selection/event.outcom: no decoder gives a field `event.outcom`; did you mean `event.outcome`?",
+            ":9:5: detection/selection/event.outcom: no decoder gives a field `event.outcom`; did you mean `event.outcome`?",
         ),
         (
             "condition: selection",
             "condition: selections",
-            ":10: detection/condition: there is no selection `selections`; did you mean `selection`?",
+            ":10:3: detection/condition: there is no selection `selections`; did you mean `selection`?",
         ),
         (
             "  condition: selection",
             "  other:\n    user.name: a\n  condition: selection",
-            ":10: detection/other: the condition does not use this selection",
+            ":10:3: detection/other: the condition does not use this selection",
         ),
         (
             "measure: count",
             "measure: cuont",
-            ":11: measure: unknown measure `cuont`; did you mean `count`?",
+            ":11:1: measure: unknown measure `cuont`; did you mean `count`?",
         ),
         (
             "measure: count",
             "measure: sum",
-            ":11: measure: `sum` needs a field: `{ sum: ... }`",
+            ":11:1: measure: `sum` needs a field: `{ sum: ... }`",
         ),
         (
             "measure: count",
             "measure: { count: user.name }",
-            ":11: measure/count: `count` takes no field: `measure: count`",
+            ":11:12: measure/count: `count` takes no field: `measure: count`",
         ),
         (
             "measure: count",
             "measure: { sum: user.name }",
-            ":11: measure/sum: user.name holds text, which does not fit this measure",
+            ":11:12: measure/sum: user.name holds text, which does not fit this measure",
         ),
         (
             "measure: count",
             "measure: { ratio: failures }",
-            ":11: measure/ratio: there is no selection `failures` under `detection`",
+            ":11:12: measure/ratio: there is no selection `failures` under `detection`",
         ),
         (
             "measure: count",
             "measure: { distinct: user.name }",
-            ":15: baseline/kind: a baseline of kind `count` does not fit the measure `distinct`, which takes `distinct`",
+            ":15:3: baseline/kind: a baseline of kind `count` does not fit the measure `distinct`, which takes `distinct`",
         ),
         (
             "at_least: 5",
             "at_least: 5m",
-            ":12: at_least: `5m` does not fit, it must be a plain number: here it counts events",
+            ":12:1: at_least: `5m` does not fit, it must be a plain number: here it counts events",
         ),
         (
             "at_least: 5",
             "at_least: -5",
-            ":12: at_least: -5 is not between 0 and 1000000000000000000",
+            ":12:1: at_least: -5 is not between 0 and 1000000000000000000",
         ),
         (
             "at_least: 5",
             "tail: uper",
-            ":12: tail: unknown tail `uper`; did you mean `upper`?",
+            ":12:1: tail: unknown tail `uper`; did you mean `upper`?",
         ),
         (
             "at_least: 5",
             "absence: true",
-            ":12: absence: absence needs `tail: lower` or `tail: both`",
+            ":12:1: absence: absence needs `tail: lower` or `tail: both`",
         ),
         (
             "at_least: 5",
             "sessions: 5",
-            ":12: sessions: must be a length of time, such as `30s`, `5m`, `24h` or `7d`",
+            ":12:1: sessions: must be a length of time, such as `30s`, `5m`, `24h` or `7d`",
         ),
         (
             "[5m, 1h, 24h]",
             "[5m, 24h, 1h]",
-            ":13: windows/3: windows must ascend: 1h stands behind 1d",
+            ":13:20: windows/3: windows must ascend: 1h stands behind 1d",
         ),
         (
             "[5m, 1h, 24h]",
             "[5 minutes, 1h, 24h]",
-            ":13: windows/1: must be a length of time, such as `30s`, `5m`, `24h` or `7d`",
+            ":13:11: windows/1: must be a length of time, such as `30s`, `5m`, `24h` or `7d`",
         ),
-        ("[5m, 1h, 24h]", "[]", ":13: windows: must name a window, such as `5m`"),
+        (
+            "[5m, 1h, 24h]",
+            "[]",
+            ":13:1: windows: must name a window, such as `5m`",
+        ),
         (
             "[5m, 1h, 24h]",
             "[5m, 1h]",
-            ":18: baseline/prior/dispersion: 3 numbers for 2 windows",
+            ":18:23: baseline/prior/dispersion: 3 numbers for 2 windows",
         ),
         (
             "kind: count",
             "kind: counts",
-            ":15: baseline/kind: unknown kind `counts`; did you mean `count`?",
+            ":15:3: baseline/kind: unknown kind `counts`; did you mean `count`?",
         ),
         (
             "half_life: 7d",
             "half_life: 7h",
-            ":16: baseline/half_life: 7h is shorter than the longest window (1d)",
+            ":16:3: baseline/half_life: 7h is shorter than the longest window (1d)",
         ),
         (
             "half_life: 7d",
             "half_life: soon",
-            ":16: baseline/half_life: must be a length of time, such as `30s`, `5m`, `24h` or `7d`",
+            ":16:3: baseline/half_life: must be a length of time, such as `30s`, `5m`, `24h` or `7d`",
         ),
         (
             "season: hour_of_week",
             "season: hour_of_day",
-            ":17: baseline/season: unknown season `hour_of_day`; did you mean `hour_of_week`?",
+            ":17:3: baseline/season: unknown season `hour_of_day`; did you mean `hour_of_week`?",
         ),
         (
             "mean: 0.5, ",
             "",
-            ":18: baseline/prior: has no `mean`, which a baseline of kind `count` needs",
+            ":18:3: baseline/prior: has no `mean`, which a baseline of kind `count` needs",
         ),
         (
             "mean: 0.5, ",
             "maen: 0.5, mean: 1, ",
-            ":18: baseline/prior/maen: unknown key `maen`; did you mean `mean`?",
+            ":18:12: baseline/prior/maen: unknown key `maen`; did you mean `mean`?",
         ),
         (
             "mean: 0.5, ",
             "mean: none, ",
-            ":18: baseline/prior/mean: must be a number",
+            ":18:12: baseline/prior/mean: must be a number",
         ),
         (
             "weight: 4",
             "weight: 0",
-            ":18: baseline/prior/weight: 0 is not between 0.1 and 1000000",
+            ":18:48: baseline/prior/weight: 0 is not between 0.1 and 1000000",
         ),
         (
             "level: high",
             "level: hihg",
-            ":19: level: unknown level `hihg`; did you mean `high`?",
+            ":19:1: level: unknown level `hihg`; did you mean `high`?",
         ),
         (
             "attack.t1110.003",
             "attack.t11",
-            ":20: tags/2: `t11` is neither a tactic nor a technique such as `t1110.003`",
+            ":20:34: tags/2: `t11` is neither a tactic nor a technique such as `t1110.003`",
         ),
         (
             "attack.credential-access",
             "attack.credential-acess",
-            ":20: tags/1: `credential-acess` is neither a tactic nor a technique such as `t1110.003`; did you mean `credential-access`?",
+            ":20:8: tags/1: `credential-acess` is neither a tactic nor a technique such as `t1110.003`; did you mean `credential-access`?",
         ),
     ] {
         assert!(GOOD.contains(wrong), "{wrong}");
@@ -427,7 +431,7 @@ fn a_site_changes_detectors_and_their_versions_with_them() {
     let mistakes = catalog.apply(&[setting("host_silense")]).expect_err("a typo");
     assert_eq!(
         mistakes[0].to_string(),
-        "s.yml:2: detectors/host_silense: there is no detector `host_silense`; did you mean `host_silence`?"
+        "s.yml:2:3: detectors/host_silense: there is no detector `host_silense`; did you mean `host_silence`?"
     );
 }
 

@@ -221,15 +221,15 @@ fn every_mistake_is_told_at_once_with_its_place_and_the_nearest_word() {
     .expect_err("mistakes");
     let told: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     let expected = [
-        "x.yml:2: selection/event.categroy: no decoder gives a field `event.categroy`; did you mean `event.category`?",
-        "x.yml:3: selection/user.name|contans: unknown modifier `contans`; did you mean `contains`?",
-        "x.yml:4: selection/source.ip: source.ip holds addresses, never `localhost`",
-        "x.yml:5: selection/source.ip|cidr: `10.0.0.0/33` is not a network such as `10.0.0.0/8`",
-        "x.yml:6: selection/user.name|re: not a regular expression: error: unclosed character class",
-        "x.yml:7: selection/source.port: source.port holds numbers, never `ssh`",
-        "x.yml:8: empty: the selection is empty",
-        "x.yml:9: condition: there is no selection `selektion`; did you mean `selection`?",
-        "x.yml:9: condition: no selection's name matches `x_*`",
+        "x.yml:2:3: selection/event.categroy: no decoder gives a field `event.categroy`; did you mean `event.category`?",
+        "x.yml:3:3: selection/user.name|contans: unknown modifier `contans`; did you mean `contains`?",
+        "x.yml:4:3: selection/source.ip: source.ip holds addresses, never `localhost`",
+        "x.yml:5:3: selection/source.ip|cidr: `10.0.0.0/33` is not a network such as `10.0.0.0/8`",
+        "x.yml:6:3: selection/user.name|re: not a regular expression: error: unclosed character class",
+        "x.yml:7:3: selection/source.port: source.port holds numbers, never `ssh`",
+        "x.yml:8:1: empty: the selection is empty",
+        "x.yml:9:1: condition: there is no selection `selektion`; did you mean `selection`?",
+        "x.yml:9:1: condition: no selection's name matches `x_*`",
     ];
     assert_eq!(told, expected);
 }
