@@ -15,6 +15,8 @@ import time
 from serving import Service, load
 
 BEGIN = 1_772_409_600
+# Just below where a snapshot is brought forward.
+JOURNAL_BYTES = 55 << 20
 
 
 def lines(number, sources):
@@ -52,7 +54,7 @@ def row(what, service, before):
     now = settled(service)
     entities = service.metrics()["stakeout_entities"]
     print(
-        f"| {what} | {service.ready_seconds:.1f} s | {before / 1e6:.0f} MB | {now / 1e6:.0f} MB, {now / before:.2f} times "
+        f"| {what} | {service.ready_seconds:.1f} s ({service.ready_cpu_seconds:.1f} of CPU) | {before / 1e6:.0f} MB | {now / 1e6:.0f} MB, {now / before:.2f} times "
         f"| {service.memory('VmHWM') / 1e6:.0f} MB, {service.memory('VmHWM') / before:.2f} times | {entities:,.0f} |",
         flush=True,
     )
@@ -87,17 +89,14 @@ def main():
         with Service(wanted.program, folder) as service:
             row("after SIGTERM", service, before)
             append(log, 2, wanted.sources)
-            # A snapshot shortens the journal: just before it, the journal is at its longest.
-            longest = 0
-            while (held := service.metrics()["stakeout_store_journal_records"]) >= longest * 0.9 or longest < 100:
-                longest = max(longest, held)
-                behind = service.metrics()["stakeout_file_bytes_behind"]
-                if behind == 0 and held == longest:
-                    break
-            before = service.memory()
+            # The journal is at its longest where a snapshot is brought forward.
+            longest = service.wait_until(
+                "the journal was long", lambda seen: seen.get("stakeout_store_journal_bytes", 0) > JOURNAL_BYTES, 120
+            )
+            journal, before = longest["stakeout_store_journal_bytes"], service.memory()
             service.kill()
         with Service(wanted.program, folder) as service:
-            row(f"after a kill, {held:,.0f} deliveries in the journal", service, before)
+            row(f"after a kill, {journal / 1e6:.0f} MB in the journal", service, before)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ class Service:
             else:
                 time.sleep(0.01)
         self.get("/readyz")
-        self.ready_seconds = time.time() - self.began
+        self.ready_seconds, self.ready_cpu_seconds = time.time() - self.began, self.cpu_seconds()
 
     def __enter__(self):
         return self
