@@ -1,7 +1,7 @@
 //! Alerts: what a person is told. A form of an alert is emitted when it is first told, whenever it has risen,
 //! and when what goes on has lasted twice as long or is over.
 
-use super::{Entity, Finding, Timestamp};
+use super::{Entity, Finding, Timestamp, earlier};
 use serde::{Deserialize, Serialize};
 
 /// One thing that a person is told, in the form that it had at one moment.
@@ -32,6 +32,9 @@ pub struct Alert {
     pub related: Vec<(u16, Entity)>,
     /// How many findings joined.
     pub findings_total: u64,
+    /// What the detectors say together that each would not have been told for.
+    #[serde(deserialize_with = "earlier::later")]
+    pub together: Option<Together>,
     /// The alert that this one was closed into.
     pub merged_into: Option<String>,
 }
@@ -43,6 +46,15 @@ impl Alert {
     pub const FINDINGS_MAX: usize = 16;
     /// Related things that an alert names.
     pub const RELATED_MAX: usize = 256;
+}
+
+/// Several detectors that were surprised by one entity within an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Together {
+    /// `-log10` of the probability of the strongest finding in such company.
+    pub surprise: f64,
+    /// How many other detectors there were.
+    pub others: u32,
 }
 
 /// One of the actors of a folded alert.

@@ -5,6 +5,7 @@ mod alert;
 mod asset;
 mod definition;
 mod document;
+pub(crate) mod earlier;
 mod entity;
 mod event;
 mod field;
@@ -13,7 +14,7 @@ mod loss;
 mod network;
 mod time;
 
-pub use alert::{Actor, Alert, Supporting, risk};
+pub use alert::{Actor, Alert, Supporting, Together, risk};
 pub use asset::{Asset, Assets, Criticality};
 pub use definition::{
     BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, SentencePart,

@@ -20,7 +20,7 @@
 //! many values of a window are new, which is another question than whether one of them is strange.
 
 use super::baseline::{Judgement, Summary};
-use super::earlier;
+use crate::domain::earlier;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a group's windows say together: how many had which surprise.

@@ -4,7 +4,6 @@ pub mod baseline;
 pub mod calibration;
 pub mod catalog;
 pub mod decoder;
-mod earlier;
 pub mod feed;
 pub mod known;
 mod loss;

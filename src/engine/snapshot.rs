@@ -6,12 +6,12 @@
 //! another definition answers another question: [`super::succession`] tells whose state goes on. A form that is not known
 //! is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can take them up.
 
-use super::earlier;
 use super::loss::Losses;
 use super::partition::{SavedEarlier, SavedEntities};
 use super::population::SavedPopulation;
 use super::succession::SavedCatalog;
 use super::triage::Triage;
+use crate::domain::earlier;
 use crate::domain::{Finding, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -6,11 +6,16 @@
 //! 1. *Incidents*: findings of one detector about one entity that follow each other within an hour or a window.
 //! 2. *Causes*: an incident about an actor of whom an alert with the same tactic is open supports that alert. From the
 //!    fourth actor with the same detector and target within an hour, one alert about the target takes them in.
-//! 3. *Budget*: an incident is told once its surprise passes the detector's bar.
+//! 3. *Budget*: an incident is told once its surprise passes the detector's bar, or once several detectors together are
+//!    surprised enough by one entity (see `company.rs`).
 
+mod company;
 mod saved;
 
-use crate::domain::{Actor, Alert, Definition, Duration, Entity, Field, Finding, Supporting, Timestamp};
+pub(super) use company::kinds_with_company;
+
+use crate::domain::{Actor, Alert, Definition, Duration, Entity, Field, Finding, Supporting, Timestamp, earlier};
+use company::Company;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,6 +54,8 @@ pub struct Triage {
     groups: BTreeMap<(u16, Entity), Group>,
     /// The told alert that is open about an actor, by actor.
     causes: BTreeMap<Entity, Vec<Cause>>,
+    #[serde(deserialize_with = "earlier::later")]
+    company: Company,
     day: i64,
     told_today: u64,
     next_sweep: Timestamp,
@@ -154,6 +161,7 @@ impl Triage {
             incidents: BTreeMap::new(),
             groups: BTreeMap::new(),
             causes: BTreeMap::new(),
+            company: Company::default(),
             day: i64::MIN,
             told_today: 0,
             next_sweep: Timestamp::MIN,
@@ -205,12 +213,16 @@ impl Triage {
             self.told_today = 0;
         }
         let key = (finding.detector, finding.entity.clone());
+        let voice = (!finding.regime_change).then_some((finding.surprise, finding.at));
         let risen = self.join(&key, finding, definition, alerts);
         if risen {
             self.fold(&key, definition, desk, alerts);
             self.tell(&key, definition, desk, alerts);
         } else {
             self.go_on(&key, alerts);
+        }
+        if let Some(voice) = voice {
+            self.meet(&key, voice, desk, alerts);
         }
     }
 
@@ -572,6 +584,7 @@ impl Alert {
             findings: Vec::new(),
             related: Vec::new(),
             findings_total: 1,
+            together: None,
             merged_into: None,
             first: finding.clone(),
             peak: finding,

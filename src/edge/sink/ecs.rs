@@ -222,6 +222,14 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
         if alert.actors_total > 0 {
             body.insert("related_total".into(), json!(alert.actors_total));
         }
+        if let Some(together) = &alert.together {
+            let (p, surprise) = (10f64.powf(-together.surprise), together.surprise);
+            let detectors = together.others + 1;
+            body.insert(
+                "together".into(),
+                json!({ "p": p, "surprise": surprise, "detectors": detectors }),
+            );
+        }
         if let Some(into) = &alert.merged_into {
             body.insert("merged_into".into(), json!(into));
         }

@@ -22,6 +22,7 @@ pub fn explanation(document: &Value) -> String {
         ("expected", expected(read)),
         ("how unlikely", unlikely(read, "/stakeout")),
         ("at its peak", peak(read)),
+        ("together", together(read)),
         ("normal if", read.text("/stakeout/normal_if")),
         ("what stands behind", behind(read)),
         ("risk", risk(read)),
@@ -116,6 +117,18 @@ fn unlikely(read: Read<'_>, place: &str) -> String {
         _ => "practically never".to_owned(),
     };
     format!("p = {p:.3e}, {once} if nothing has changed; surprise {surprise}, which is -log10 p")
+}
+
+/// What several detectors say together that each would not have been told for.
+fn together(read: Read<'_>) -> String {
+    if read.0.pointer("/stakeout/together").is_none() {
+        return String::new();
+    }
+    let detectors = whole(read.number("/stakeout/together/detectors"));
+    format!(
+        "{detectors} detectors in one hour: {}",
+        unlikely(read, "/stakeout/together")
+    )
 }
 
 fn peak(read: Read<'_>) -> String {

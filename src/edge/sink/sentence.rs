@@ -11,6 +11,11 @@ pub fn sentence(alert: &Alert, head: &Letterhead<'_>) -> String {
         return String::new();
     };
     let said = about(&alert.peak, definition);
+    let said = match alert.together.map(|together| together.others) {
+        None => said,
+        Some(1) => format!("{said}; another detector finds it strange in the same hour"),
+        Some(others) => format!("{said}; {others} other detectors find it strange in the same hour"),
+    };
     if alert.actors_total == 0 {
         return said;
     }

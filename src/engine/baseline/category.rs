@@ -21,7 +21,7 @@ use super::judgement::{Judgement, largest_usual};
 use super::lost::Lost;
 use super::strength::{DEFINITION_ENTITIES, StrengthPrior, StrengthSummary};
 use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Scale, Summary, Tail};
-use crate::engine::earlier;
+use crate::domain::earlier;
 use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;

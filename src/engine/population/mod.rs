@@ -116,6 +116,8 @@ pub struct Population {
     own: Vec<Belief>,
     detector_of_plan: Vec<u16>,
     detectors: usize,
+    /// Kinds of entity of which several detectors may be told together.
+    kinds_with_company: usize,
     budget: Budget,
     held: Held,
     current: Arc<Version>,
@@ -196,6 +198,7 @@ impl Population {
         let mut population = Population {
             detector_of_plan,
             detectors: definitions.len(),
+            kinds_with_company: super::triage::kinds_with_company(definitions),
             budget,
             current_held: held.clone(),
             held,
@@ -361,7 +364,7 @@ impl Population {
             return vec![super::triage::FORMING_SURPRISE; self.detectors];
         };
         let prior = JUDGEMENTS_PER_DAY / 24.0 * JUDGEMENTS_WEIGHT;
-        let share = alerts.max(0.01) / self.detectors as f64;
+        let share = alerts.max(0.01) / (self.detectors + self.kinds_with_company) as f64;
         held.judgements
             .iter()
             .zip(&held.entities)

@@ -39,6 +39,7 @@ impl Triage {
                 .collect();
         }
         self.causes.retain(|_, causes| !causes.is_empty());
+        self.company = self.company.handed_on(succession);
         self
     }
 }

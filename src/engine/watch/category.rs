@@ -6,12 +6,12 @@ use super::{
     Ballot, Moment, Notes, Outcome, Peers, Plan, Raised, Sight, expected, memory_name, rung_begin, rung_of, step_of,
     told,
 };
+use crate::domain::earlier;
 use crate::domain::{NormalIf, Timestamp};
 use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Judgement, Memory, News, Novelty, Scale, print,
 };
 use crate::engine::calibration::{CalibrationVote, Class, INCIDENT_SURPRISE};
-use crate::engine::earlier;
 use crate::engine::population::{epoch_of, span_of};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

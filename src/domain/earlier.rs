@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// Reads with everything in the form of format 8.
-pub(super) fn reading<T>(read: impl FnOnce() -> T) -> T {
+pub(crate) fn reading<T>(read: impl FnOnce() -> T) -> T {
     let before = IS_EARLIER.replace(true);
     let value = read();
     IS_EARLIER.set(before);
@@ -19,12 +19,12 @@ pub(super) fn reading<T>(read: impl FnOnce() -> T) -> T {
 }
 
 /// Whether the form of format 8 is read.
-pub(super) fn is_earlier() -> bool {
+pub(crate) fn is_earlier() -> bool {
     IS_EARLIER.get()
 }
 
 /// Reads a field that format 8 did not have.
-pub(super) fn later<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn later<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     if is_earlier() {
         Ok(T::default())
     } else {
