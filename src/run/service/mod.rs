@@ -89,13 +89,13 @@ pub fn run(sources: Sources, threads: usize) -> anyhow::Result<()> {
         intake.clone(),
         api.clone(),
     ))?;
+    status.reloaded(true);
+    status.set_ready();
     tracing::info!(
         listen = %listener.address,
         data_dir = %service.data_dir.display(),
         "ready"
     );
-    status.reloaded(true);
-    status.set_ready();
     let (change, changes) = sync_channel(1);
     let reloader = Reloader {
         sources,
