@@ -2,8 +2,8 @@
 //! can change an alert is a record, so that reading a journal again gives the same alerts.
 //!
 //! Each input decodes, guards and sorts its own records. Events of all inputs are merged by engine time up to the
-//! *horizon*: the time that every active input has passed. An input that has been quiet for [`QUIET`] holds nobody up;
-//! when all are quiet and their time is the clock's, time goes on with the clock's ticks, which are records too.
+//! *horizon*: the time that every active input has passed. An input that has been quiet for [`QUIET`] holds nobody up,
+//! unless more of it is known to be there ([`Record::Behind`]); when all are quiet and their time is the clock's, time goes on with the clock's ticks, which are records too.
 
 mod record;
 mod save;
@@ -22,6 +22,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 pub const QUIET: Duration = Duration::from_seconds(2);
 /// Event time that lies this far behind the clock is of the past, and does not go on with the clock.
 const PRESENT: Duration = Duration::from_seconds(600);
+/// When an input gave something last, while more of it is known to be there: it is never quiet.
+const BEHIND: Timestamp = Timestamp::MAX;
 /// Events that wait for other inputs. Beyond it the earliest go on without them.
 pub const WAITING_MAX: usize = 1 << 17;
 
@@ -172,7 +174,7 @@ impl Feed {
             }
             Record::Lines { input, bytes, received } => {
                 let held = self.input(input);
-                held.received = received;
+                held.came(received);
                 held.take_lines(&bytes);
             }
             Record::Events {
@@ -183,10 +185,15 @@ impl Feed {
             } => {
                 let mut sorted = std::mem::take(&mut self.scratch);
                 let held = self.input(input);
-                held.received = received;
+                held.came(received);
                 held.take_events(known_at, events, &mut sorted);
                 self.scratch = sorted;
             }
+            Record::Behind {
+                input,
+                received,
+                is_behind,
+            } => self.input(input).received = if is_behind { BEHIND } else { received },
             Record::Tick { .. } => {}
             Record::Resumed { received } => {
                 for input in self.inputs.values_mut() {
@@ -226,7 +233,8 @@ impl Feed {
         let active = self
             .inputs
             .values()
-            .filter(|input| input.received.plus(QUIET) >= self.received && input.reached > Timestamp::MIN);
+            .filter(|input| input.received.plus(QUIET) >= self.received)
+            .filter(|input| input.reached > Timestamp::MIN || input.received == BEHIND);
         let slowest = active.map(|input| input.order.watermark()).min();
         let horizon = match slowest {
             Some(slowest) => slowest,
@@ -273,6 +281,13 @@ impl Input {
             tally: Tally::default(),
             received: Timestamp::MIN,
             reached: Timestamp::MIN,
+        }
+    }
+
+    /// It has given something.
+    fn came(&mut self, received: Timestamp) {
+        if self.received != BEHIND {
+            self.received = received;
         }
     }
 
@@ -344,4 +359,92 @@ impl Input {
 /// The formats by the names under which they are journalled.
 fn format_named(name: &str) -> Option<Format> {
     Format::ALL.iter().copied().find(|format| format.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Field, Networks};
+    use crate::engine::catalog::embedded;
+    use crate::engine::program::{EngineBounds, Program};
+    use crate::engine::triage::Budget;
+
+    const BEGIN: i64 = 1_780_000_000;
+
+    fn feed() -> Feed {
+        let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
+        let program = Program::new(&catalog, Networks::default(), EngineBounds::default()).expect("not too many");
+        let engine = Engine::new(program, Budget::AlertsPerDay(20.0), 1, jiff::tz::TimeZone::UTC);
+        Feed::new(engine, Duration::from_millis(500))
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(BEGIN + seconds)
+    }
+
+    fn behind(input: u16, clock: i64, is_behind: bool) -> Record {
+        Record::Behind {
+            input,
+            received: at(clock),
+            is_behind,
+        }
+    }
+
+    fn event(input: u16, clock: i64, second: i64) -> Record {
+        let mut event = Event::new(at(second));
+        event.add_str(Field::UserName, "root");
+        Record::Events {
+            input,
+            received: at(clock),
+            known_at: at(second),
+            events: vec![(at(second), event)],
+        }
+    }
+
+    /// Another feed that has taken up what this one saves.
+    fn again(feed: &mut Feed) -> Feed {
+        let mut pieces = Vec::new();
+        feed.settle(&mut Vec::new());
+        let saved: anyhow::Result<()> = feed.save(|piece| {
+            pieces.push(piece.to_vec());
+            Ok(())
+        });
+        saved.expect("a state");
+        let mut pieces = pieces.into_iter();
+        let first = pieces.next().expect("a first piece");
+        let mut other = self::feed();
+        let next =
+            |piece: &mut Vec<u8>| -> anyhow::Result<bool> { Ok(pieces.next().map(|next| *piece = next).is_some()) };
+        other.restore(&first, next).expect("the same state");
+        other
+    }
+
+    #[test]
+    fn time_waits_for_an_input_of_which_more_is_known_to_be_there() {
+        let mut feed = feed();
+        let mut alerts = Vec::new();
+        let mut take = |feed: &mut Feed, record| feed.take(record, &mut alerts);
+        take(&mut feed, behind(0, 0, true));
+        take(&mut feed, behind(1, 0, true));
+        take(&mut feed, event(1, 1, -9000));
+        take(&mut feed, event(1, 1, -8990));
+        take(&mut feed, Record::Tick { received: at(60) });
+        assert_eq!(feed.horizon(), Timestamp::MIN, "input 0 has given nothing");
+        take(&mut feed, event(0, 61, -9500));
+        for mut feed in [again(&mut feed), feed] {
+            take(&mut feed, Record::Tick { received: at(120) });
+            assert!(feed.horizon() <= at(-9500), "input 0 may have more");
+            assert_eq!(feed.waiting(), 1);
+            take(&mut feed, behind(0, 121, false));
+            take(&mut feed, Record::Tick { received: at(124) });
+            assert!(
+                feed.horizon() > at(-9000) && feed.horizon() < at(-8990),
+                "input 1 may have more"
+            );
+            take(&mut feed, behind(1, 125, false));
+            take(&mut feed, Record::Tick { received: at(130) });
+            assert!(feed.horizon() > at(-8990), "both are at rest");
+            assert_eq!(feed.waiting(), 0);
+        }
+    }
 }

@@ -59,6 +59,16 @@ pub enum Record {
         /// When it did.
         received: Timestamp,
     },
+    /// Whether more of an input is known to be there. While it is the others' time waits for it, however long it gives
+    /// nothing.
+    Behind {
+        /// The input.
+        input: u16,
+        /// When that became known.
+        received: Timestamp,
+        /// Whether it is.
+        is_behind: bool,
+    },
 }
 
 /// Why a record can't be read.
@@ -86,7 +96,8 @@ impl Record {
             | Record::Lines { received, .. }
             | Record::Events { received, .. }
             | Record::Tick { received }
-            | Record::Resumed { received } => *received,
+            | Record::Resumed { received }
+            | Record::Behind { received, .. } => *received,
         }
     }
 
@@ -162,6 +173,11 @@ mod tests {
             },
             Record::Tick { received },
             Record::Resumed { received },
+            Record::Behind {
+                input: 3,
+                received,
+                is_behind: true,
+            },
         ];
         for record in records {
             let bytes = record.write().expect("bytes");
