@@ -1,8 +1,8 @@
-# Stakeout in a small image: Debian's C library and libpcap, the program, and a user without rights.
+# Stakeout in a small image: Debian's C library, libpcap, OpenSSL and zlib, the program, and a user without rights.
 # docker build --tag stakeout .
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev libpcap-dev \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev libpcap-dev libssl-dev make pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libpcap0.8 \
+    && apt-get install --yes --no-install-recommends libpcap0.8 libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 9750 --home-dir /var/lib/stakeout --create-home --shell /usr/sbin/nologin stakeout
 COPY --from=build /stakeout /usr/bin/stakeout

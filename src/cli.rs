@@ -5,6 +5,8 @@ use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
+#[cfg(feature = "kafka")]
+use crate::run::topics;
 use crate::run::{OutputFormat, detectors, explain, service};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write;
@@ -73,6 +75,19 @@ enum Command {
         /// Partitions, and threads that run them
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
         threads: u16,
+    },
+    /// Make the topics of Kafka that alerts and dead letters go to, or say how they differ from what they should be
+    #[cfg(feature = "kafka")]
+    #[command(after_help = "Example:\n  stakeout topics --create --config /etc/stakeout/stakeout.yaml")]
+    Topics {
+        #[command(flatten)]
+        written: Written,
+        /// Make those that are not there, then compare
+        #[arg(long, required_unless_present = "check")]
+        create: bool,
+        /// Only compare; exit status 1 where something differs
+        #[arg(long, conflicts_with = "create")]
+        check: bool,
     },
     /// Show all the numbers behind an alert that a replay wrote
     #[command(after_help = "Example:\n  stakeout replay auth.log --format ecs > alerts.json\n  \
@@ -234,6 +249,15 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 output,
             };
             score::score(&options, &mut std::io::BufWriter::new(stdout))?;
+        }
+        #[cfg(feature = "kafka")]
+        Command::Topics { written, create, .. } => {
+            let wish = if create {
+                topics::Wish::Create
+            } else {
+                topics::Wish::Check
+            };
+            return Ok(u8::from(!topics::run(&written.read()?.config, wish, &mut stdout)?));
         }
         Command::Explain { id, alerts } => explain::run(&id, &alerts, &mut stdout)?,
     }

@@ -222,6 +222,32 @@ fn inputs() -> Value {
         ],
     );
     let netflow = object(&keys::NETFLOW, [("listen", text("`udp://`, address and port"))]);
+    let topics = one_or_many(text("A topic"));
+    let kafka = object(
+        &keys::KAFKA,
+        [
+            ("name", text("What positions are kept under")),
+            ("brokers", brokers()),
+            ("topics", described(topics, "What is read")),
+            ("group.id", text("The group that is told positions")),
+            ("properties", properties()),
+            (
+                "errors.tolerance",
+                word(
+                    ["all", "none"],
+                    "Whether a partition goes on behind a record that can't be read",
+                ),
+            ),
+            (
+                "errors.deadletterqueue.topic.name",
+                text("The topic that records go to which can't be read"),
+            ),
+            (
+                "errors.deadletterqueue.topic.replication.factor",
+                whole("How many copies of it `stakeout topics` makes"),
+            ),
+        ],
+    );
     let or_text = |item: Value, key: &str, description: &str| {
         one_or_many(json!({ "anyOf": [text(description), requiring(item, &[key])] }))
     };
@@ -235,10 +261,34 @@ fn inputs() -> Value {
                 or_text(syslog, "listen", "`udp://` or `tcp://`, address and port"),
             ),
             ("netflow", or_text(netflow, "listen", "`udp://`, address and port")),
+            ("kafka", one_or_many(requiring(kafka, &["brokers", "topics"]))),
             ("stdin", yes_or_no("Whether standard input is read")),
             ("journal", yes_or_no("Whether the system journal is followed")),
         ],
     )
+}
+
+fn brokers() -> Value {
+    described(
+        one_or_many(text("`host:port`")),
+        "Some of the brokers; they name the others",
+    )
+}
+
+/// Properties of librdkafka. Their names are its own.
+fn properties() -> Value {
+    let secret = object(
+        &keys::KAFKA_SECRET,
+        [
+            ("file", text("The file that holds the secret")),
+            ("env", text("The environment variable that holds the secret")),
+        ],
+    );
+    json!({
+        "type": "object",
+        "additionalProperties": { "anyOf": [{ "type": ["string", "number", "boolean"] }, secret] },
+        "description": "Properties of librdkafka, such as `security.protocol`",
+    })
 }
 
 fn store() -> Value {
@@ -265,7 +315,7 @@ fn sink(kind: &str, keys: &[&str]) -> Value {
         properties.insert((*key).to_owned(), sink_value(key));
     }
     let mut required = vec!["type"];
-    required.extend(["path", "address"].iter().filter(|key| keys.contains(key)));
+    required.extend(["path", "address", "brokers"].iter().filter(|key| keys.contains(key)));
     if keys.contains(&"url") && !keys.contains(&"urls") {
         required.push("url");
     }
@@ -285,6 +335,11 @@ fn sink_value(key: &str) -> Value {
         "address" => text("`udp://`, `tcp://` or `tls://`, host and port"),
         "ca_file" => text("The file of the certificates that its own must be signed by"),
         "user" => text("Who asks"),
+        "brokers" => brokers(),
+        "properties" => properties(),
+        "topic" => text("The topic"),
+        "partitions" => whole("How many partitions `stakeout topics` makes"),
+        "replication" => whole("How many copies of each partition `stakeout topics` makes"),
         key if key.ends_with("_file") => text("The file that holds the secret"),
         key if key.ends_with("_env") => text("The environment variable that holds the secret"),
         _ => json!({}),

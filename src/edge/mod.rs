@@ -1,5 +1,7 @@
 //! The world: readers of files and sinks behind small traits. Nothing here decides anything.
 
+#[cfg(feature = "kafka")]
+pub mod bus;
 mod certificates;
 pub mod collector;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `stakeout check`: reads the configuration and the detectors and tells every mistake at once.
 
+use super::bus;
 use crate::config::{self, Config};
 use crate::domain::Mistake;
 use crate::edge::lookup::SystemsDatabase;
@@ -136,6 +137,7 @@ fn site(texts: &Texts) -> Result<Site, Vec<Mistake>> {
             }),
         }
     }
+    mistakes.extend(bus::mistakes(&config));
     let catalog = match Catalog::read(&texts.detectors) {
         Ok(mut catalog) => {
             mistakes.extend(catalog.apply(&config.detectors).err().unwrap_or_default());

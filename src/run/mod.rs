@@ -1,5 +1,6 @@
 //! The wiring: the only folder that knows both `engine` and `edge`.
 
+mod bus;
 pub mod check;
 pub mod detectors;
 pub mod explain;
@@ -14,6 +15,8 @@ pub mod service;
 mod shutdown;
 mod state;
 mod summary;
+#[cfg(feature = "kafka")]
+pub mod topics;
 mod wire;
 
 pub use output::Format as OutputFormat;

@@ -39,7 +39,7 @@ pub(crate) struct Service {
     child: Child,
     /// The network namespace that it runs in.
     namespace: Option<String>,
-    /// What it has said since it was ready.
+    /// What it has said.
     said: Arc<Mutex<String>>,
     /// Where it listens.
     pub(crate) address: String,
@@ -90,7 +90,7 @@ impl Service {
             }
         };
         // What it says later must not block it.
-        let later = Arc::new(Mutex::new(String::new()));
+        let later = Arc::new(Mutex::new(said));
         let heard = later.clone();
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {

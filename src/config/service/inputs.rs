@@ -1,5 +1,6 @@
 //! What is collected.
 
+use super::kafka::{self, KafkaInput};
 use super::listeners::{self, NetflowInput, SyslogInput};
 use super::{keys, text, whole, yes_or_no};
 use crate::config::{bounded, expect_mapping};
@@ -16,6 +17,8 @@ pub struct Inputs {
     pub syslog: Vec<SyslogInput>,
     /// Listeners for NetFlow, IPFIX and sFlow.
     pub netflow: Vec<NetflowInput>,
+    /// Topics of Kafka.
+    pub kafka: Vec<KafkaInput>,
     /// Whether standard input is read.
     pub stdin: bool,
     /// Whether the system journal is followed.
@@ -61,6 +64,9 @@ pub(super) fn read(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Inputs {
     }
     if let Some(place) = place.get("netflow") {
         inputs.netflow = listeners::netflow(&place, mistakes);
+    }
+    if let Some(place) = place.get("kafka") {
+        inputs.kafka = kafka::inputs(&place, mistakes);
     }
     inputs.stdin = yes_or_no(place, "stdin", false, mistakes);
     inputs.journal = yes_or_no(place, "journal", false, mistakes);

@@ -2,6 +2,7 @@
 
 mod http;
 mod inputs;
+mod kafka;
 pub(super) mod keys;
 mod listeners;
 mod secret;
@@ -9,6 +10,7 @@ mod sinks;
 
 pub use http::{Http, HttpTls};
 pub use inputs::{Files, Inputs, InterfaceInput};
+pub use kafka::{KafkaConnection, KafkaInput, Property, Tolerance, TopicSettings};
 pub use listeners::{ListenTransport, NetflowInput, SyslogInput};
 pub use secret::{Secret, SecretProblem};
 pub use sinks::{CredentialSettings, DocumentFormat, HttpTarget, SinkKind, SinkSettings, Transport};

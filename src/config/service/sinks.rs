@@ -1,5 +1,6 @@
 //! Where alerts go.
 
+use super::kafka::{self, KafkaConnection, TopicSettings};
 use super::{Secret, keys, text, whole};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Duration, Mistake, Place};
@@ -55,6 +56,15 @@ pub enum SinkKind {
         target: HttpTarget,
         /// The index or data stream.
         index: String,
+        /// The form of the documents.
+        format: DocumentFormat,
+    },
+    /// A topic of Kafka, in transactions.
+    Kafka {
+        /// How its brokers are reached.
+        connection: KafkaConnection,
+        /// The topic.
+        topic: TopicSettings,
         /// The form of the documents.
         format: DocumentFormat,
     },
@@ -187,6 +197,16 @@ fn sink(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<SinkSettings> {
                 None => "stakeout-alerts".to_owned(),
             };
             (SinkKind::Elasticsearch { target, index, format }, url)
+        }
+        "kafka" => {
+            let topic = kafka::topic(item, "stakeout.alerts", mistakes);
+            let name = topic.name.clone();
+            let kind = SinkKind::Kafka {
+                connection: kafka::connection(item, mistakes)?,
+                topic,
+                format,
+            };
+            (kind, name)
         }
         _ => syslog(item, mistakes)?,
     };

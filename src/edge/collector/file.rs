@@ -163,6 +163,8 @@ impl Position {
 pub trait Places {
     /// The number of an input, the same for its name for ever.
     fn number(&self, name: &str) -> Option<u16>;
+    /// The inputs whose names begin like this, with their numbers.
+    fn known(&self, prefix: &str) -> Vec<(String, u16)>;
     /// Where an input went on when the last process ended.
     fn position(&self, input: u16) -> Option<Vec<u8>>;
 }

@@ -6,6 +6,8 @@ mod exports;
 mod file;
 mod interface;
 mod journal;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod lines;
 mod rotated;
 mod stdin;
@@ -15,6 +17,8 @@ pub use exports::{DatagramDecoder, ExportListener, ExportSocket};
 pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places};
 pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};
 pub use journal::JournalCollector;
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaCollector, KafkaSource, RecordCheck, Tolerance};
 pub use stdin::StdinCollector;
 pub use syslog::{ListenProblem, SyslogListener, SyslogSocket, SyslogTransport};
 
@@ -47,6 +51,8 @@ pub enum Origin {
     Netflow,
     /// A network interface.
     Interface,
+    /// A topic of Kafka.
+    Kafka,
 }
 
 impl Origin {
@@ -60,6 +66,7 @@ impl Origin {
             Origin::Http => "http",
             Origin::Netflow => "netflow",
             Origin::Interface => "interface",
+            Origin::Kafka => "kafka",
         }
     }
 }
@@ -93,6 +100,10 @@ pub enum Content {
         /// The events, each with the input's own time when it came out of its decoder.
         events: Vec<(Timestamp, Event)>,
     },
+    /// Whether more of this input is known to be there: the others' time waits for it.
+    Behind(bool),
+    /// Nothing that can be judged, up to the position.
+    Nothing,
 }
 
 /// Told when a delivery is durable. Dropped without a word, it was not kept.

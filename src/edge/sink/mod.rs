@@ -8,6 +8,8 @@ mod ecs;
 mod elasticsearch;
 mod endpoint;
 mod explain;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod lines;
 mod ocsf;
 mod sentence;
@@ -22,6 +24,8 @@ pub use elasticsearch::ElasticsearchSink;
 pub use endpoint::{Credentials, Endpoint};
 
 pub use explain::explanation;
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaSink;
 pub use lines::{FileSink, Rotation, StdoutSink};
 pub use ocsf::document as ocsf_document;
 pub use sentence::{amount, entity_text, sentence};
@@ -35,6 +39,17 @@ use std::time::Duration;
 
 /// A place that alerts are delivered to. Works on a thread of its own and may block.
 pub trait Sink: Send {
+    /// Where delivery goes on. A place that keeps its own cursor together with what it was given knows that better than
+    /// the outbox does. Asked before each delivery.
+    fn resume(&mut self, outbox: &Outbox) -> Result<u64, SinkFailure> {
+        Ok(outbox.next)
+    }
+
+    /// Delivers alerts with their numbers, for a place that keeps its own cursor.
+    fn deliver_batch(&mut self, batch: &Batch<'_>) -> Result<(), SinkFailure> {
+        self.deliver(batch.told)
+    }
+
     /// Delivers alerts in their order. After an error none of them counts as delivered: the same alerts come again,
     /// after a while.
     fn deliver(&mut self, told: &[Told]) -> Result<(), SinkFailure>;
@@ -53,6 +68,26 @@ pub trait Sink: Send {
     fn together_max(&self) -> usize {
         256
     }
+}
+
+/// The outbox, as a sink that keeps its own cursor has to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outbox {
+    /// Which store it is of.
+    pub store: u64,
+    /// The next alert to deliver, as far as the outbox knows.
+    pub next: u64,
+    /// The number that the next alert which is told will have.
+    pub end: u64,
+}
+
+/// Alerts that are delivered together.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The alerts.
+    pub told: &'a [Told],
+    /// The number behind the last of them.
+    pub next: u64,
 }
 
 /// Why alerts could not be delivered.

@@ -6,6 +6,7 @@
 //! came after it is read from the journal again. Same records, same alerts: so state is never behind and never twice.
 //! The store knows bytes and numbers; what they mean is its caller's.
 
+mod known;
 mod snapshot;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};

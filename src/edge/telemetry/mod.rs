@@ -4,10 +4,12 @@
 
 mod collectors;
 mod counted;
+mod kafka;
 mod process;
 
 pub use collectors::CollectorMetrics;
 pub use counted::CountedHistogram;
+pub use kafka::KafkaMetrics;
 
 use process::ProcessCollector;
 use prometheus::{
@@ -24,6 +26,8 @@ pub struct Metrics {
     registry: Registry,
     /// What collectors count.
     pub collectors: CollectorMetrics,
+    /// What is counted about Kafka.
+    pub kafka: KafkaMetrics,
     process: Registry,
     /// 1 while state was taken up and the store can be written, else 0.
     pub ready: IntGauge,
@@ -109,6 +113,7 @@ impl Metrics {
         process.register(Box::new(ProcessCollector::new()?))?;
         let metrics = Metrics {
             collectors: CollectorMetrics::new(&registry)?,
+            kafka: KafkaMetrics::new(&registry)?,
             ready: IntGauge::new("ready", "Whether state was taken up and the store can be written")?,
             collected_bytes: counters("collected_bytes_total", "Bytes collected", &["source"])?,
             source_last: GaugeVec::new(

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 /// The store's view for collectors.
-struct StorePlaces(Arc<Store>);
+pub(super) struct StorePlaces(pub(super) Arc<Store>);
 
 impl Places for StorePlaces {
     fn number(&self, name: &str) -> Option<u16> {
@@ -23,6 +23,13 @@ impl Places for StorePlaces {
             .input_number(name)
             .inspect_err(|failure| tracing::error!(%failure, input = name, "an input is left out"))
             .ok()
+    }
+
+    fn known(&self, prefix: &str) -> Vec<(String, u16)> {
+        let known = self.0.inputs_named(prefix);
+        known
+            .inspect_err(|failure| tracing::error!(%failure, "positions can't be read"))
+            .unwrap_or_default()
     }
 
     fn position(&self, input: u16) -> Option<Vec<u8>> {
@@ -152,6 +159,8 @@ impl Collecting {
             }
         }
         self.streams(inputs)?;
+        #[cfg(feature = "kafka")]
+        self.topics(inputs)?;
         self.files(inputs)
     }
 

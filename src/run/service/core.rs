@@ -322,8 +322,22 @@ impl Core {
             receipt,
         } = delivery;
         self.receipts.extend(receipt);
-        self.status.came(origin);
+        if !matches!(content, Content::Behind(_)) {
+            self.status.came(origin);
+        }
         let record = match content {
+            Content::Behind(is_behind) => Record::Behind {
+                input,
+                received,
+                is_behind,
+            },
+            Content::Nothing => {
+                // While the format is not known, what stands before it is only held in memory.
+                if !self.unknown.contains_key(&input) {
+                    self.positions.extend(position.map(|position| (input, position)));
+                }
+                return;
+            }
             Content::Events { known_at, events } => Record::Events {
                 input,
                 received,
@@ -565,7 +579,7 @@ fn fixed_format(origin: Origin) -> Option<Format> {
     match origin {
         Origin::Syslog => Some(Format::Syslog),
         Origin::Http | Origin::Journal => Some(Format::Json),
-        Origin::File | Origin::Stdin | Origin::Netflow | Origin::Interface => None,
+        Origin::File | Origin::Stdin | Origin::Netflow | Origin::Interface | Origin::Kafka => None,
     }
 }
 

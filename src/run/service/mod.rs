@@ -13,6 +13,8 @@ mod core;
 mod credentials;
 mod http;
 mod intake;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod keeper;
 mod kept;
 mod listeners;

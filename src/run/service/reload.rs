@@ -246,6 +246,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("confine", was.confine != is.confine),
         ("inputs: interfaces", was.inputs.interfaces != is.inputs.interfaces),
         ("inputs: stdin", was.inputs.stdin != is.inputs.stdin),
+        ("inputs: kafka", was.inputs.kafka != is.inputs.kafka),
         ("inputs: journal", was.inputs.journal != is.inputs.journal),
         (
             "inputs: syslog",

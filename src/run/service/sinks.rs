@@ -4,8 +4,8 @@
 use super::status::Status;
 use crate::config::{CredentialSettings, DocumentFormat, HttpTarget, Secret, SinkKind, SinkSettings, Transport};
 use crate::edge::sink::{
-    AlertmanagerSink, Credentials, DocumentForm, ElasticsearchSink, Endpoint, FileSink, Rotation, Sink, SinkFailure,
-    StdoutSink, SyslogSink, SyslogTransport, Told, WebhookSink,
+    AlertmanagerSink, Batch, Credentials, DocumentForm, ElasticsearchSink, Endpoint, FileSink, Outbox, Rotation, Sink,
+    SinkFailure, StdoutSink, SyslogSink, SyslogTransport, Told, WebhookSink,
 };
 use crate::edge::store::{Store, StoreFailure};
 use anyhow::Context as _;
@@ -59,15 +59,15 @@ pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Sta
         status: status.clone(),
     };
     for sink in sinks {
-        let place = build(&sink.kind).with_context(|| format!("the sink `{}`", sink.name))?;
+        let place = build(sink, status).with_context(|| format!("the sink `{}`", sink.name))?;
         started.spawn(sink, Some(place), None)?;
     }
     Ok(started)
 }
 
 /// Whether a sink could be built, without touching what another one of the same name is at work on.
-fn prove(kind: &SinkKind) -> anyhow::Result<()> {
-    match kind {
+fn prove(sink: &SinkSettings, status: &Status) -> anyhow::Result<()> {
+    match &sink.kind {
         SinkKind::File { path, .. } => {
             let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
             opened.with_context(|| {
@@ -78,12 +78,12 @@ fn prove(kind: &SinkKind) -> anyhow::Result<()> {
             })?;
             Ok(())
         }
-        kind => build(kind).map(drop),
+        _ => build(sink, status).map(drop),
     }
 }
 
-fn build(kind: &SinkKind) -> anyhow::Result<Box<dyn Sink>> {
-    Ok(match kind {
+fn build(sink: &SinkSettings, status: &Status) -> anyhow::Result<Box<dyn Sink>> {
+    Ok(match &sink.kind {
         SinkKind::Stdout { format } => Box::new(StdoutSink::new(form(*format))),
         SinkKind::File {
             path,
@@ -114,6 +114,23 @@ fn build(kind: &SinkKind) -> anyhow::Result<Box<dyn Sink>> {
         SinkKind::Elasticsearch { target, index, format } => {
             Box::new(ElasticsearchSink::new(endpoint(target)?, index, form(*format)))
         }
+        #[cfg(feature = "kafka")]
+        SinkKind::Kafka {
+            connection,
+            topic,
+            format,
+        } => Box::new(super::kafka::sink(
+            &sink.name,
+            connection,
+            &topic.name,
+            *format,
+            status,
+        )?),
+        #[cfg(not(feature = "kafka"))]
+        SinkKind::Kafka { .. } => {
+            let _ = status;
+            anyhow::bail!("this program was built without Kafka")
+        }
         SinkKind::Syslog {
             transport,
             address,
@@ -142,7 +159,7 @@ fn endpoint(target: &HttpTarget) -> anyhow::Result<Endpoint> {
     Ok(Endpoint::new(&target.url, credentials, target.ca_file.as_deref())?)
 }
 
-fn form(format: DocumentFormat) -> DocumentForm {
+pub(super) fn form(format: DocumentFormat) -> DocumentForm {
     match format {
         DocumentFormat::Ecs => DocumentForm::Ecs,
         DocumentFormat::Ocsf => DocumentForm::Ocsf,
@@ -153,7 +170,7 @@ impl Sinks {
     /// Sees that those of these sinks can be built that are not at work already.
     pub(super) fn prove(&self, sinks: &[SinkSettings]) -> anyhow::Result<()> {
         for sink in sinks.iter().filter(|sink| !self.is_at_work(sink)) {
-            prove(&sink.kind).with_context(|| format!("the sink `{}`", sink.name))?;
+            prove(sink, &self.status).with_context(|| format!("the sink `{}`", sink.name))?;
         }
         Ok(())
     }
@@ -249,7 +266,7 @@ fn worker(
 ) -> anyhow::Result<Worker> {
     let mut sink = match place {
         Some(place) => place,
-        None => build(&settings.kind)?,
+        None => build(settings, status)?,
     };
     let next = store.cursor(&settings.name)?;
     let recalled = store.told(next.saturating_sub(RECALLED_MAX), next.min(RECALLED_MAX) as usize)?;
@@ -258,6 +275,7 @@ fn worker(
     Ok(Worker {
         name: settings.name.clone(),
         next,
+        identity: store.identity()?,
         together: sink.together_max(),
         sink,
         store: store.clone(),
@@ -270,6 +288,8 @@ fn worker(
 struct Worker {
     name: String,
     next: u64,
+    /// Which store the outbox is of.
+    identity: u64,
     sink: Box<dyn Sink>,
     /// How many alerts are delivered together: fewer while some of them are refused.
     together: usize,
@@ -339,14 +359,21 @@ impl Worker {
     }
 
     fn deliver_some(&mut self) -> Result<usize, RoundFailure> {
-        let entries = self.store.told(self.next, self.together)?;
-        let backlog = self.store.next_told()?.saturating_sub(self.next);
+        let end = self.store.next_told()?;
         let gauge = self.status.metrics.sink_backlog.with_label_values(&[&self.name]);
-        gauge.set(i64::try_from(backlog).unwrap_or(i64::MAX));
+        let waits = |next: u64| i64::try_from(end.saturating_sub(next)).unwrap_or(i64::MAX);
+        gauge.set(waits(self.next));
+        self.next = self.sink.resume(&Outbox {
+            store: self.identity,
+            next: self.next,
+            end,
+        })?;
+        gauge.set(waits(self.next));
+        let entries = self.store.told(self.next, self.together)?;
         let Some((last, _)) = entries.last() else { return Ok(0) };
         let next = last + 1;
         let told: Vec<Told> = entries.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
-        match self.sink.deliver(&told) {
+        match self.sink.deliver_batch(&Batch { told: &told, next }) {
             Err(failure) if failure.refused && entries.len() == 1 => {
                 tracing::error!(sink = self.name, %failure, "an alert is refused and given up; the others go on");
                 self.status.metrics.sink_refused.with_label_values(&[&self.name]).inc();

@@ -1,0 +1,87 @@
+//! Kafka as the configuration names it: connections with their secrets, and what is found wrong with them before
+//! anything is begun.
+
+use crate::config::{Config, KafkaConnection, SinkKind};
+use crate::domain::Mistake;
+#[cfg(feature = "kafka")]
+use crate::{config::Property, edge::bus::Connection};
+
+/// The connections of inputs and sinks.
+pub(super) fn connections(config: &Config) -> impl Iterator<Item = &KafkaConnection> {
+    let inputs = config.service.inputs.kafka.iter().map(|input| &input.connection);
+    let sinks = config.service.sinks.iter().filter_map(|sink| match &sink.kind {
+        SinkKind::Kafka { connection, .. } => Some(connection),
+        _ => None,
+    });
+    inputs.chain(sinks)
+}
+
+/// What is wrong with the connections, as far as that can be known without their secrets.
+#[cfg(feature = "kafka")]
+pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
+    let wrong = connections(config).filter_map(|written| {
+        let plain = |(name, property): &(String, Property)| match property {
+            Property::Plain(value) => Some((name.clone(), value.clone())),
+            Property::Secret(_) => None,
+        };
+        let connection = Connection {
+            brokers: written.brokers.join(","),
+            properties: written.properties.iter().filter_map(plain).collect(),
+        };
+        Some(Mistake {
+            message: connection.check().err()?,
+            ..written.place.clone()
+        })
+    });
+    wrong.collect()
+}
+
+/// That this program does not know Kafka.
+#[cfg(not(feature = "kafka"))]
+pub(super) fn mistakes(config: &Config) -> Vec<Mistake> {
+    let unknown = |written: &KafkaConnection| Mistake {
+        message: "this program was built without Kafka (the cargo feature `kafka`)".to_owned(),
+        ..written.place.clone()
+    };
+    connections(config).map(unknown).collect()
+}
+
+/// A connection with its secrets.
+#[cfg(feature = "kafka")]
+pub(super) fn connection(written: &KafkaConnection) -> anyhow::Result<Connection> {
+    let mut properties = Vec::new();
+    for (name, property) in &written.properties {
+        let value = match property {
+            Property::Plain(value) => value.clone(),
+            Property::Secret(secret) => secret.read()?,
+        };
+        properties.push((name.clone(), value));
+    }
+    Ok(Connection {
+        brokers: written.brokers.join(","),
+        properties,
+    })
+}
+
+#[cfg(all(test, feature = "kafka"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_that_nobody_knows_are_mistakes_with_their_place() {
+        let text = "\
+inputs:
+  kafka: { brokers: 'a:1', topics: [a], properties: { fetch.weight: 1, sasl.password: { env: NOBODY } } }
+sinks:
+  - { type: kafka, brokers: 'a:1', properties: { linger.ms: soon } }
+";
+        let config = Config::read("s.yml", text).expect("nothing that the reader can see");
+        let told: Vec<String> = mistakes(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].starts_with("s.yml:2:3: inputs/kafka: `fetch.weight`: "),
+            "{told:?}"
+        );
+        assert!(told[1].starts_with("s.yml:4:5: sinks/1: `linger.ms`: "), "{told:?}");
+    }
+}
