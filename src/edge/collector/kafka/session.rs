@@ -19,6 +19,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const GLANCE_MAX: Duration = Duration::from_millis(800);
 /// How long to wait for the next record.
 const IDLE: Duration = Duration::from_millis(20);
+/// How long to wait for it where others wait for it too.
+const AWAITING: Duration = Duration::from_millis(2);
 /// How often positions are told to the group, and lag to who watches.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether the topics are as they were.
@@ -72,7 +74,8 @@ impl<P: Places, C: RecordCheck> KafkaCollector<P, C> {
             let came = self.fill(voice)?;
             let handed = self.hand_on_next(voice)?;
             if !came && !handed {
-                self.take_one(&consumer, IDLE)?;
+                let is_awaited = self.partitions.values().any(Partition::is_awaited);
+                self.take_one(&consumer, if is_awaited { AWAITING } else { IDLE })?;
                 self.give_up_waiting()?;
             }
             self.besides(&consumer, voice, &mut besides)?;
@@ -86,6 +89,8 @@ impl<P: Places, C: RecordCheck> KafkaCollector<P, C> {
             ("queued.max.messages.kbytes", ahead.as_str()),
             ("fetch.max.bytes", "16777216"),
             ("receive.message.max.bytes", ANSWER_BYTES_MAX),
+            // A partition that was full is empty again long before librdkafka's own second is over.
+            ("fetch.queue.backoff.ms", "10"),
             ("statistics.interval.ms", "5000"),
         ];
         let must = [
