@@ -63,3 +63,37 @@ fn kills_at_any_moment_change_no_alert_and_repeat_none() {
     assert!(differing.is_empty(), "not told as in the calm run: {differing:?}");
     assert_eq!(found.len(), expected.len(), "more was told than in the calm run");
 }
+
+/// Documents without the places of their evidence, which name the inputs.
+fn without_places(documents: BTreeMap<(String, u64), String>) -> BTreeMap<(String, u64), String> {
+    let told = documents.into_iter().map(|(key, text)| {
+        let mut document: serde_json::Value = serde_json::from_str(&text).expect("a document");
+        document["stakeout"]["evidence"].take();
+        (key, document.to_string())
+    });
+    told.collect()
+}
+
+#[test]
+fn what_lies_in_several_files_is_judged_in_the_order_of_its_time() {
+    let log = recorded();
+    let whole = Folder::new("whole");
+    configure(&whole.0);
+    append(&whole.0, &log);
+    let expected = without_places(finish(&whole.0, log.len()));
+
+    let parts = Folder::new("parts");
+    configure(&parts.0);
+    let lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
+    let (early, late) = lines.split_at(lines.len() * 2 / 3);
+    // The file that is read first holds what came last.
+    fs::write(parts.0.join("a.log"), late.concat()).expect("room on the disk");
+    fs::write(parts.0.join("b.log"), early.concat()).expect("room on the disk");
+    let found = without_places(finish(&parts.0, log.len()));
+    let differing: Vec<_> = expected
+        .iter()
+        .filter(|(key, text)| found.get(*key) != Some(*text))
+        .collect();
+    assert!(differing.is_empty(), "not told as from one file: {differing:#?}");
+    assert_eq!(found.len(), expected.len(), "more was told than from one file");
+}

@@ -6,6 +6,8 @@
 //! truncated, and is read from its beginning. Half lines wait for their end.
 //! What was rotated while nobody followed it is read first: the rest of the file, from wherever it is now, and those
 //! that came after it.
+//! Of a file that is not read to its end when it is first looked at more is known to be there: event time waits for it, so
+//! that several files are judged as if they were read together.
 //! Files are looked at every quarter of a second, and folders every two seconds.
 
 use super::rotated::{Head, Rotated, is_rotated, rotated};
@@ -200,6 +202,8 @@ struct Tail {
     half: Vec<u8>,
     /// The line under way is over its bound; the rest of it is let go.
     skipping: bool,
+    /// It was told that there is more of it, and its end was not reached since.
+    behind: bool,
 }
 
 /// What is being read.
@@ -237,20 +241,29 @@ impl<P: Places> FileCollector<P> {
         self.progress.clone()
     }
 
-    /// Follows the files until it is told to stop, or nobody takes what it reads.
-    pub fn run(mut self) {
+    /// Follows the files until it is told to stop, or nobody takes what it reads. Gives the inputs of which there is more,
+    /// for which event time waits.
+    pub fn run(mut self) -> Vec<u16> {
+        // Where nobody takes what it reads, nobody waits.
+        let _ = self.follow();
+        let behind = self.tails.values().filter(|tail| tail.behind);
+        behind.map(|tail| tail.input).collect()
+    }
+
+    fn follow(&mut self) -> Result<(), Gone> {
         let mut listed: Option<Instant> = None;
         while !self.stop.load(Ordering::Relaxed) {
             if listed.is_none_or(|at| at.elapsed() >= LIST_EVERY) {
-                self.list();
+                self.list()?;
                 listed = Some(Instant::now());
             }
             let mut more = false;
             for tail in self.tails.values_mut() {
-                match tail.follow(&self.queue) {
-                    Ok(read) => more |= read,
-                    Err(Gone) => return,
+                let read = tail.follow(&self.queue)?;
+                if !read {
+                    tail.set_behind(&self.queue, false)?;
                 }
+                more |= read;
             }
             let behind = self.tails.values().map(Tail::bytes_behind).sum();
             self.progress.bytes_behind.store(behind, Ordering::Relaxed);
@@ -259,9 +272,11 @@ impl<P: Places> FileCollector<P> {
                 std::thread::sleep(LOOK_EVERY);
             }
         }
+        Ok(())
     }
 
-    fn list(&mut self) {
+    /// Finds new files, and tells of which of them there is more before anything is read of any.
+    fn list(&mut self) -> Result<(), Gone> {
         let mut found = Vec::new();
         for pattern in &self.patterns {
             pattern.list(&mut found);
@@ -279,8 +294,12 @@ impl<P: Places> FileCollector<P> {
             };
             let held = self.places.position(input);
             let held = held.and_then(|bytes| Position::read(&bytes));
-            self.tails.insert(path.clone(), Tail::new(input, path, held));
+            let mut tail = Tail::new(input, path.clone(), held);
+            let has_more = tail.resuming.is_some() || tail.bytes_behind() > 0;
+            tail.set_behind(&self.queue, has_more)?;
+            self.tails.insert(path, tail);
         }
+        Ok(())
     }
 }
 
@@ -310,7 +329,17 @@ impl Tail {
             resuming: held.map(|_| Resuming::Rest),
             half: Vec::new(),
             skipping: false,
+            behind: false,
         }
+    }
+
+    /// Tells whether more of it is known to be there, where that changes.
+    fn set_behind(&mut self, queue: &Queue, behind: bool) -> Result<(), Gone> {
+        if self.behind == behind {
+            return Ok(());
+        }
+        self.behind = behind;
+        queue.deliver(Delivery::of_behind(self.input, Origin::File, behind))
     }
 
     /// Bytes behind the position, a line under way left out.

@@ -88,6 +88,20 @@ pub struct Delivery {
     pub receipt: Option<Receipt>,
 }
 
+impl Delivery {
+    /// Whether more of an input is known to be there.
+    pub fn of_behind(input: u16, origin: Origin, is_behind: bool) -> Delivery {
+        Delivery {
+            input,
+            origin,
+            received: now(),
+            content: Content::Behind(is_behind),
+            position: None,
+            receipt: None,
+        }
+    }
+}
+
 /// What was collected.
 #[derive(Debug)]
 pub enum Content {

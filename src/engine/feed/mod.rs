@@ -197,7 +197,11 @@ impl Feed {
             Record::Tick { .. } => {}
             Record::Resumed { received } => {
                 for input in self.inputs.values_mut() {
-                    input.received = input.received.max(received);
+                    // Whether there is more of it is for the new process to say, which may not collect it any more.
+                    input.received = match input.received {
+                        BEHIND => received,
+                        earlier => earlier.max(received),
+                    };
                 }
             }
         }
@@ -446,5 +450,22 @@ mod tests {
             assert!(feed.horizon() > at(-8990), "both are at rest");
             assert_eq!(feed.waiting(), 0);
         }
+    }
+
+    #[test]
+    fn nobody_waits_for_an_input_that_a_new_process_does_not_collect() {
+        let mut feed = feed();
+        let mut alerts = Vec::new();
+        let mut take = |feed: &mut Feed, record| feed.take(record, &mut alerts);
+        take(&mut feed, behind(0, 0, true));
+        take(&mut feed, event(0, 0, -9500));
+        take(&mut feed, event(1, 1, -9000));
+        take(&mut feed, Record::Tick { received: at(60) });
+        assert_eq!(feed.waiting(), 1);
+        take(&mut feed, Record::Resumed { received: at(100) });
+        take(&mut feed, Record::Tick { received: at(101) });
+        assert_eq!(feed.waiting(), 1, "it may still say that there is more");
+        take(&mut feed, Record::Tick { received: at(110) });
+        assert_eq!(feed.waiting(), 0);
     }
 }

@@ -4,7 +4,7 @@ use super::capture;
 use super::listeners::{self, Listeners};
 use super::status::Status;
 use crate::config::{Files, Inputs};
-use crate::edge::collector::{FileCollector, FilePattern, Places, Queue};
+use crate::edge::collector::{Delivery, FileCollector, FilePattern, Origin, Places, Queue};
 use crate::edge::store::Store;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
@@ -109,6 +109,14 @@ impl Ends {
     }
 }
 
+/// The collector of files.
+struct Following {
+    files: Vec<Files>,
+    thread: JoinHandle<()>,
+    /// The inputs of which there was more when it ended.
+    behind: Arc<Mutex<Vec<u16>>>,
+}
+
 /// What collectors need, and the threads that they became.
 pub(super) struct Collecting {
     pub(super) store: Arc<Store>,
@@ -118,7 +126,7 @@ pub(super) struct Collecting {
     pub(super) runtime: Handle,
     pub(super) flows_max: usize,
     threads: Vec<JoinHandle<()>>,
-    files: Option<(Vec<Files>, JoinHandle<()>)>,
+    files: Option<Following>,
 }
 
 impl Collecting {
@@ -170,8 +178,16 @@ impl Collecting {
         let stop = self.ends.new_files();
         let collector = FileCollector::new(patterns(&inputs.files)?, places, self.queue.clone(), stop);
         self.status.watch_files(collector.progress());
-        let thread = spawn("files", move || collector.run())?;
-        self.files = Some((inputs.files.clone(), thread));
+        let behind = Arc::new(Mutex::new(Vec::new()));
+        let left = behind.clone();
+        let thread = spawn("files", move || {
+            *left.lock().unwrap_or_else(PoisonError::into_inner) = collector.run();
+        })?;
+        self.files = Some(Following {
+            files: inputs.files.clone(),
+            thread,
+            behind,
+        });
         Ok(())
     }
 
@@ -179,12 +195,16 @@ impl Collecting {
     /// Gives whether it did.
     pub(super) fn end_files_unless(&mut self, inputs: &Inputs) -> anyhow::Result<bool> {
         patterns(&inputs.files)?;
-        let Some((_, thread)) = self.files.take_if(|(files, _)| *files != inputs.files) else {
+        let Some(ended) = self.files.take_if(|following| following.files != inputs.files) else {
             return Ok(false);
         };
         self.ends.tell_files();
         // One that panicked has said so.
-        let _ = thread.join();
+        let _ = ended.thread.join();
+        for input in ended.behind.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // Who follows it next says anew whether there is more of it. Where the core has gone nobody waits.
+            let _ = self.queue.deliver(Delivery::of_behind(input, Origin::File, false));
+        }
         Ok(true)
     }
 
@@ -208,7 +228,7 @@ impl Collecting {
     /// Nothing is started any more. Gives what has still to end.
     pub(super) fn finish(self) -> Vec<JoinHandle<()>> {
         let mut threads = self.threads;
-        threads.extend(self.files.map(|(_, thread)| thread));
+        threads.extend(self.files.map(|following| following.thread));
         threads
     }
 }

@@ -12,7 +12,7 @@ mod session;
 
 use self::partition::Partition;
 use self::record::Position;
-use super::{Content, Delivery, Gone, Origin, Places, Queue, now};
+use super::{Delivery, Gone, Origin, Places, Queue};
 use crate::edge::bus::{Connection, DeadLetters, Voice};
 use crate::edge::telemetry::{CollectorMetrics, KafkaMetrics};
 use rdkafka::error::KafkaError;
@@ -189,14 +189,8 @@ impl<P: Places, C: RecordCheck> KafkaCollector<P, C> {
             return Ok(());
         }
         partition.behind = is_behind.then(Instant::now);
-        self.queue.deliver(Delivery {
-            input: partition.input,
-            origin: Origin::Kafka,
-            received: now(),
-            content: Content::Behind(is_behind),
-            position: None,
-            receipt: None,
-        })
+        let delivery = Delivery::of_behind(partition.input, Origin::Kafka, is_behind);
+        self.queue.deliver(delivery)
     }
 
     /// Lets the others go on without partitions that are behind and give nothing.
