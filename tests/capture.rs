@@ -4,7 +4,7 @@
 mod serving;
 
 use serving::namespace::{Namespace, Recording, ip, is_there, unpacked};
-use serving::{Folder, Service, left_out};
+use serving::{Folder, Service, key, left_out, without_places};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -38,19 +38,11 @@ fn configure(folder: &Path, workers: usize) {
 
 /// Alerts without the places of their evidence, which count the records of inputs.
 fn alerts(text: &str) -> BTreeSet<String> {
-    text.lines()
-        .map(|line| {
-            let mut document: serde_json::Value = serde_json::from_str(line).expect("a document");
-            document["stakeout"]["evidence"].take();
-            document.to_string()
-        })
-        .collect()
+    text.lines().map(|line| without_places(line).to_string()).collect()
 }
 
-fn key(document: &str) -> (String, u64) {
-    let document: serde_json::Value = serde_json::from_str(document).expect("a document");
-    let id = document["event"]["id"].as_str().expect("an id").to_owned();
-    (id, document["stakeout"]["count"].as_u64().expect("a count"))
+fn key_of(document: &str) -> (String, u64) {
+    key(&serde_json::from_str(document).expect("a document"))
 }
 
 fn live_equals_replay(name: &str, workers: usize) {
@@ -75,14 +67,7 @@ fn live_equals_replay(name: &str, workers: usize) {
         ready.contains("\"seccomp\":\"on\"") && ready.contains("\"capabilities\":[]"),
         "{ready}"
     );
-    let replayed = namespace
-        .command("tcpreplay")
-        .args(["-q", "--pps=5000", "-i", "near"])
-        .arg(&sent)
-        .output()
-        .expect("tcpreplay runs");
-    assert!(replayed.status.success(), "{replayed:?}");
-    let said = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    let said = namespace.send(&sent, "near", "--pps=5000");
     let frames: f64 = said
         .split("Actual: ")
         .nth(1)
@@ -132,10 +117,10 @@ fn live_equals_replay(name: &str, workers: usize) {
     assert!(only_live.is_empty(), "told live only: {only_live:#?}");
     // The end of its input ends what goes on for a replay; a service takes it up again.
     for document in only_replay {
-        let (id, count) = key(document);
+        let (id, count) = key_of(document);
         let before = live
             .iter()
-            .map(|document| key(document))
+            .map(|document| key_of(document))
             .filter(|(held, _)| *held == id);
         let last = before.map(|(_, count)| count).max();
         assert_eq!(last, Some(count - 1), "told by replay only: {document}");
@@ -164,14 +149,7 @@ fn an_interface_that_goes_down_comes_back_and_one_that_is_pulled_is_told() {
         namespace.command(env!("CARGO_BIN_EXE_stakeout")),
         Some(&namespace.0),
     );
-    let replay = || {
-        let replay = namespace
-            .command("tcpreplay")
-            .args(["-q", "--topspeed", "-i", "near"])
-            .arg(&sent)
-            .output();
-        assert!(replay.is_ok_and(|replay| replay.status.success()));
-    };
+    let replay = || namespace.send(&sent, "near", "--topspeed");
     let frames = |service: &Service| {
         service
             .metric("stakeout_capture_packets_total{outcome=\"received\"}")

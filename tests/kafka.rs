@@ -5,7 +5,7 @@ mod broker;
 mod serving;
 
 use broker::{Broker, Read, Written, broker};
-use serving::{Folder, Service, recorded};
+use serving::{Folder, Service, key, recorded, without_places};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -81,10 +81,8 @@ type Documents = BTreeMap<(String, u64), serde_json::Value>;
 fn documents<'a>(lines: impl Iterator<Item = &'a str>) -> Documents {
     let mut found = Documents::new();
     for line in lines {
-        let mut document: serde_json::Value = serde_json::from_str(line).expect("a document");
-        document["stakeout"]["evidence"] = serde_json::Value::Null;
-        let id = document["event"]["id"].as_str().expect("an id").to_owned();
-        let count = document["stakeout"]["count"].as_u64().expect("a count");
+        let document = without_places(line);
+        let (id, count) = key(&document);
         let before = found.insert((id.clone(), count), document);
         assert!(before.is_none(), "{id}:{count} was told twice");
     }

@@ -8,13 +8,12 @@
 
 mod serving;
 
-use serving::{Folder, PATIENCE, Service};
+use serving::{Folder, PATIENCE, Service, documents};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -323,19 +322,6 @@ impl Run {
     fn documents(&self) -> BTreeMap<(String, u64), String> {
         documents(&self.folder.0.join("alerts.json"))
     }
-}
-
-fn documents(path: &Path) -> BTreeMap<(String, u64), String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let mut found = BTreeMap::new();
-    for line in text.lines() {
-        let document: serde_json::Value = serde_json::from_str(line).expect("a document");
-        let id = document["event"]["id"].as_str().expect("an id").to_owned();
-        let count = document["stakeout"]["count"].as_u64().expect("a count");
-        let before = found.insert((id.clone(), count), line.to_owned());
-        assert_eq!(before, None, "{id}:{count} was told twice");
-    }
-    found
 }
 
 #[test]

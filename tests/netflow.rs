@@ -12,7 +12,6 @@ use stakeout::engine::decoder::export::ExportDecoder;
 use stakeout::run::replay::events;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,8 +45,12 @@ fn directions<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<Direc
     found
 }
 
-fn is_flow(event: &Event) -> bool {
-    event.str(Field::EventDataset) == Some("flow")
+/// The flows of a capture.
+fn flows(capture: PathBuf) -> Vec<Event> {
+    let replayed = events(&support::replay(vec![capture], 1)).expect("a recording");
+    let told = replayed.into_iter().map(|stamped| stamped.event);
+    told.filter(|event| event.str(Field::EventDataset) == Some("flow"))
+        .collect()
 }
 
 fn softflowd() -> bool {
@@ -70,11 +73,7 @@ fn recording(folder: &Folder, scenario: &str) -> (PathBuf, PathBuf) {
         .join(scenario)
         .join("capture.pcap.gz");
     let path = folder.0.join(format!("{scenario}.pcap"));
-    let mut bytes = Vec::new();
-    flate2::read::MultiGzDecoder::new(fs::File::open(&packed).expect("a fixture"))
-        .read_to_end(&mut bytes)
-        .expect("gzip");
-    fs::write(&path, bytes).expect("room on the disk");
+    unpacked(&format!("{scenario}/capture.pcap.gz"), &path);
     (packed, path)
 }
 
@@ -106,12 +105,7 @@ fn exported_flows_have_the_bytes_and_packets_of_their_recording() {
         "dns_tunnel_iodine_low",
     ] {
         let (packed, capture) = recording(&folder, scenario);
-        let replayed = events(&support::replay(vec![packed], 1)).expect("a recording");
-        let replayed: Vec<Event> = replayed
-            .into_iter()
-            .map(|stamped| stamped.event)
-            .filter(is_flow)
-            .collect();
+        let replayed = flows(packed);
         let expected = directions(&replayed);
         assert!(!expected.is_empty(), "{scenario}");
         for version in [&["5"][..], &["9"], &["10"], &["10", "-b"], &["10", "-A", "milli"]] {
@@ -314,13 +308,7 @@ fn what_a_switch_exports_has_the_packets_and_bytes_of_what_went_through() {
     let (sent, exported) = (folder.0.join("sent.pcap"), folder.0.join("exported.pcap"));
     // A recording whose frames are whole: what was cut can't be sent again.
     unpacked("port_scan_nmap_medium/capture.pcap.gz", &sent);
-    let replayed = events(&support::replay(vec![sent.clone()], 1)).expect("a recording");
-    let replayed: Vec<Event> = replayed
-        .into_iter()
-        .map(|stamped| stamped.event)
-        .filter(is_flow)
-        .collect();
-    let expected = directions(&replayed);
+    let expected = directions(&flows(sent.clone()));
 
     // Where exports go: to a neighbour that never refuses them, as a port without a listener would.
     for arguments in [
@@ -338,13 +326,7 @@ fn what_a_switch_exports_has_the_packets_and_bytes_of_what_went_through() {
     switch.export("netflow", 7001, &["active_timeout=1"]);
     switch.export("ipfix", 7002, &["sampling=1", "cache_active_timeout=1"]);
     switch.export("sflow", 7003, &["agent=out", "header=128", "sampling=1", "polling=0"]);
-    let replayed = namespace
-        .command("tcpreplay")
-        .args(["-q", "--pps=1000", "-i", "far"])
-        .arg(&sent)
-        .output()
-        .expect("tcpreplay runs");
-    assert!(replayed.status.success(), "{replayed:?}");
+    namespace.send(&sent, "far", "--pps=1000");
     // A flow is told when it was idle for five seconds.
     std::thread::sleep(Duration::from_secs(10));
     drop(switch);

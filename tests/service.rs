@@ -2,11 +2,15 @@
 
 mod serving;
 
-use serving::{Folder, Service, append, documents, recorded};
+use serving::{Folder, Service, append, documents, recorded, without_places};
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
+
+/// The id and the count of a document.
+type Key = (String, u64);
 
 fn configure(folder: &Path) {
     let text = format!(
@@ -20,12 +24,27 @@ fn configure(folder: &Path) {
 }
 
 /// Follows the whole log and ends well.
-fn finish(folder: &Path, log_bytes: usize) -> BTreeMap<(String, u64), String> {
+fn finish(folder: &Path, log_bytes: usize) -> BTreeMap<Key, String> {
     let service = Service::start(folder);
     service.wait_until_judged();
     service.terminate();
     assert!(log_bytes > 0);
     documents(&folder.join("alerts.json"))
+}
+
+/// The same documents were told.
+fn assert_same<T: Debug + PartialEq>(expected: &BTreeMap<Key, T>, found: &BTreeMap<Key, T>, than: &str) {
+    let differing: Vec<_> = expected
+        .iter()
+        .filter(|(key, document)| found.get(*key) != Some(*document))
+        .collect();
+    assert!(differing.is_empty(), "not told as {than}: {differing:?}");
+    assert_eq!(found.len(), expected.len(), "more was told than {than}");
+}
+
+fn placeless(documents: BTreeMap<Key, String>) -> BTreeMap<Key, serde_json::Value> {
+    let told = documents.into_iter();
+    told.map(|(key, text)| (key, without_places(&text))).collect()
 }
 
 #[test]
@@ -56,22 +75,7 @@ fn kills_at_any_moment_change_no_alert_and_repeat_none() {
         service.kill();
     }
     let found = finish(&rough.0, log.len());
-    let differing: Vec<_> = expected
-        .iter()
-        .filter(|(key, text)| found.get(*key) != Some(*text))
-        .collect();
-    assert!(differing.is_empty(), "not told as in the calm run: {differing:?}");
-    assert_eq!(found.len(), expected.len(), "more was told than in the calm run");
-}
-
-/// Documents without the places of their evidence, which name the inputs.
-fn without_places(documents: BTreeMap<(String, u64), String>) -> BTreeMap<(String, u64), String> {
-    let told = documents.into_iter().map(|(key, text)| {
-        let mut document: serde_json::Value = serde_json::from_str(&text).expect("a document");
-        document["stakeout"]["evidence"].take();
-        (key, document.to_string())
-    });
-    told.collect()
+    assert_same(&expected, &found, "in the calm run");
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn what_lies_in_several_files_is_judged_in_the_order_of_its_time() {
     let whole = Folder::new("whole");
     configure(&whole.0);
     append(&whole.0, &log);
-    let expected = without_places(finish(&whole.0, log.len()));
+    let expected = placeless(finish(&whole.0, log.len()));
 
     let parts = Folder::new("parts");
     configure(&parts.0);
@@ -89,11 +93,6 @@ fn what_lies_in_several_files_is_judged_in_the_order_of_its_time() {
     // The file that is read first holds what came last.
     fs::write(parts.0.join("a.log"), late.concat()).expect("room on the disk");
     fs::write(parts.0.join("b.log"), early.concat()).expect("room on the disk");
-    let found = without_places(finish(&parts.0, log.len()));
-    let differing: Vec<_> = expected
-        .iter()
-        .filter(|(key, text)| found.get(*key) != Some(*text))
-        .collect();
-    assert!(differing.is_empty(), "not told as from one file: {differing:#?}");
-    assert_eq!(found.len(), expected.len(), "more was told than from one file");
+    let found = placeless(finish(&parts.0, log.len()));
+    assert_same(&expected, &found, "from one file");
 }

@@ -237,13 +237,24 @@ pub(crate) fn documents(path: &Path) -> BTreeMap<(String, u64), String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let mut found = BTreeMap::new();
     for line in text.lines() {
-        let document: serde_json::Value = serde_json::from_str(line).expect("a document");
-        let id = document["event"]["id"].as_str().expect("an id").to_owned();
-        let count = document["stakeout"]["count"].as_u64().expect("a count");
+        let (id, count) = key(&serde_json::from_str(line).expect("a document"));
         let before = found.insert((id.clone(), count), line.to_owned());
         assert_eq!(before, None, "{id}:{count} was told twice");
     }
     found
+}
+
+/// The id and the count of a document.
+pub(crate) fn key(document: &serde_json::Value) -> (String, u64) {
+    let id = document["event"]["id"].as_str().expect("an id").to_owned();
+    (id, document["stakeout"]["count"].as_u64().expect("a count"))
+}
+
+/// A document without the places of its evidence, which count the records of inputs and name these.
+pub(crate) fn without_places(text: &str) -> serde_json::Value {
+    let mut document: serde_json::Value = serde_json::from_str(text).expect("a document");
+    document["stakeout"]["evidence"].take();
+    document
 }
 
 /// Appends to the folder's log.

@@ -35,6 +35,18 @@ impl Namespace {
         command.args(["netns", "exec", &self.0, program]);
         command
     }
+
+    /// Sends the frames of a capture out of an interface, as fast as tcpreplay's option `rate` says. Gives what it says.
+    pub(crate) fn send(&self, capture: &Path, interface: &str, rate: &str) -> String {
+        let sent = self
+            .command("tcpreplay")
+            .args(["-q", rate, "-i", interface])
+            .arg(capture)
+            .output();
+        let sent = sent.expect("tcpreplay runs");
+        assert!(sent.status.success(), "{sent:?}");
+        String::from_utf8_lossy(&sent.stdout).into_owned()
+    }
 }
 
 impl Drop for Namespace {
