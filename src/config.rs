@@ -6,9 +6,9 @@ mod service;
 
 pub use schema::schema;
 pub use service::{
-    CredentialSettings, DocumentFormat, Files, Http, HttpTarget, HttpTls, Inputs, InterfaceInput, KafkaConnection,
-    KafkaInput, ListenTransport, NetflowInput, Property, Secret, SecretProblem, Service, SinkKind, SinkSettings,
-    StoreSettings, SyslogInput, Tolerance, TopicSettings, Transport,
+    ClusterTopics, CredentialSettings, DocumentFormat, Files, Http, HttpTarget, HttpTls, Inputs, InterfaceInput,
+    KafkaCluster, KafkaConnection, KafkaInput, ListenTransport, NetflowInput, Property, Secret, SecretProblem, Service,
+    SinkKind, SinkSettings, StoreSettings, SyslogInput, Tolerance, TopicSettings, Transport, is_name,
 };
 
 use crate::domain::{Asset, Assets, Criticality, Document, Duration, Level, Mistake, Networks, Place, Prefix, Setting};

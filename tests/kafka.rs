@@ -314,6 +314,63 @@ fn what_keeps_it_from_a_topic_is_told_once_by_its_name() {
     }
 }
 
+/// What `stakeout topics` says, and its status.
+fn topics(folder: &Path, wish: &str) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
+        .args(["topics", wish, "--config"])
+        .arg(folder.join("stakeout.yaml"))
+        .output()
+        .expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_topics_that_roles_share_are_made_and_what_differs_is_told() {
+    let Some(broker) = broker() else { return };
+    let folder = Folder::new("kafka-topics");
+    let text = format!(
+        "kafka:\n  brokers: '{}'\n  partitions: 4\n  replication: 1\n  topics: {{ events: roles.events, \
+         findings: roles.findings, population: roles.population, state: roles.state, alerts: roles.alerts, \
+         dead.letters: roles.dead }}\n",
+        broker.address
+    );
+    fs::write(folder.0.join("stakeout.yaml"), text).expect("a configuration");
+    let names = ["events", "state", "findings", "population", "alerts", "dead"];
+    let (status, said) = topics(&folder.0, "--check");
+    assert_eq!(status, Some(1), "{said}");
+    let missing: String = names
+        .iter()
+        .map(|name| format!("`roles.{name}` is not there\n"))
+        .collect();
+    assert_eq!(said, missing);
+    let (status, said) = topics(&folder.0, "--create");
+    assert_eq!((status, said.matches("was made").count()), (Some(0), 6), "{said}");
+    let good: String = names
+        .iter()
+        .map(|name| format!("`roles.{name}` is as it should be\n"))
+        .collect();
+    assert_eq!(topics(&folder.0, "--check"), (Some(0), good));
+
+    // What is in these was dealt out by their number; more partitions of the others only serve more readers.
+    for (name, partitions) in [("state", 3), ("events", 5), ("findings", 2), ("alerts", 5)] {
+        broker.delete_topic(&format!("roles.{name}"));
+        broker.make_topic(&format!("roles.{name}"), partitions);
+    }
+    let (status, said) = topics(&folder.0, "--create");
+    assert_eq!(status, Some(1), "{said}");
+    for expected in [
+        "`roles.state` has 3 partitions instead of 4; `roles.events` and `roles.state` must have as many",
+        "`roles.state` has cleanup.policy delete instead of compact",
+        "`roles.events` has 5 partitions instead of 4; `roles.events` and `roles.state` must have as many",
+        "`roles.findings` has 2 partitions instead of 1; one instance has to see all findings in one order",
+        "`roles.population` is as it should be",
+        "`roles.alerts` is as it should be",
+    ] {
+        assert!(said.contains(expected), "{expected} in\n{said}");
+    }
+}
+
 #[test]
 fn a_record_that_can_not_be_read_goes_to_the_dead_letters_and_holds_nobody_up() {
     let Some(broker) = broker() else { return };
@@ -325,15 +382,7 @@ fn a_record_that_can_not_be_read_goes_to_the_dead_letters_and_holds_nobody_up() 
         broker.address
     );
     configure(&folder.0, &input, "");
-    let topics = |wish: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_stakeout"))
-            .args(["topics", wish, "--config"])
-            .arg(folder.0.join("stakeout.yaml"))
-            .output()
-            .expect("it runs");
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
-    };
+    let topics = |wish: &str| topics(&folder.0, wish);
     assert_eq!(topics("--check"), (Some(1), "`dead` is not there\n".to_owned()));
     assert_eq!(
         topics("--create"),

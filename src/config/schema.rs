@@ -31,6 +31,7 @@ pub fn schema() -> Value {
                 list(json!({ "oneOf": keys::SINKS.map(|(kind, keys)| sink(kind, keys)) })),
             ),
             ("store", store()),
+            ("kafka", cluster()),
             (
                 "confine",
                 yes_or_no("Whether the process gives up what it does not need once everything is open"),
@@ -231,13 +232,7 @@ fn inputs() -> Value {
             ("topics", described(topics, "What is read")),
             ("group.id", text("The group that is told positions")),
             ("properties", properties()),
-            (
-                "errors.tolerance",
-                word(
-                    ["all", "none"],
-                    "Whether a partition goes on behind a record that can't be read",
-                ),
-            ),
+            ("errors.tolerance", tolerance()),
             (
                 "errors.deadletterqueue.topic.name",
                 text("The topic that records go to which can't be read"),
@@ -265,6 +260,60 @@ fn inputs() -> Value {
             ("stdin", yes_or_no("Whether standard input is read")),
             ("journal", yes_or_no("Whether the system journal is followed")),
         ],
+    )
+}
+
+/// The cluster that roles share.
+fn cluster() -> Value {
+    let topics = object(
+        &keys::CLUSTER_TOPICS,
+        [
+            ("events", text("Decoded events")),
+            ("findings", text("Findings, for triage")),
+            ("population", text("What whole groups of entities have shown")),
+            ("state", text("What was learned")),
+            ("alerts", text("Alerts")),
+            ("dead.letters", text("Records that could not be read")),
+        ],
+    );
+    let cluster = object(
+        &keys::CLUSTER,
+        [
+            ("brokers", brokers()),
+            ("properties", properties()),
+            ("group.id", text("What groups and transactional ids begin with")),
+            (
+                "instance",
+                text("The name of this instance; the host's name without it"),
+            ),
+            (
+                "partitions",
+                whole("Partitions of the events and of the state, over which key groups are dealt out"),
+            ),
+            ("alerts.partitions", whole("Partitions of the alerts")),
+            (
+                "replication",
+                whole("How many copies of each partition `stakeout topics` makes"),
+            ),
+            ("commit.interval.ms", whole("The longest time between two transactions")),
+            (
+                "snapshot.interval.ms",
+                whole("How often the state of each key group is written at least"),
+            ),
+            ("topics", described(topics, "What topics are called")),
+            ("errors.tolerance", tolerance()),
+        ],
+    );
+    described(
+        requiring(cluster, &["brokers"]),
+        "The cluster of Kafka through which several instances share the work",
+    )
+}
+
+fn tolerance() -> Value {
+    word(
+        ["all", "none"],
+        "Whether a partition goes on behind a record that can't be read",
     )
 }
 

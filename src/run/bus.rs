@@ -6,14 +6,15 @@ use crate::domain::Mistake;
 #[cfg(feature = "kafka")]
 use crate::{config::Property, edge::bus::Connection};
 
-/// The connections of inputs and sinks.
+/// The connections of inputs and sinks, and the cluster's.
 pub(super) fn connections(config: &Config) -> impl Iterator<Item = &KafkaConnection> {
     let inputs = config.service.inputs.kafka.iter().map(|input| &input.connection);
     let sinks = config.service.sinks.iter().filter_map(|sink| match &sink.kind {
         SinkKind::Kafka { connection, .. } => Some(connection),
         _ => None,
     });
-    inputs.chain(sinks)
+    let cluster = config.service.kafka.iter().map(|cluster| &cluster.connection);
+    inputs.chain(sinks).chain(cluster)
 }
 
 /// What is wrong with the connections, as far as that can be known without their secrets.
@@ -74,14 +75,19 @@ inputs:
   kafka: { brokers: 'a:1', topics: [a], properties: { fetch.weight: 1, sasl.password: { env: NOBODY } } }
 sinks:
   - { type: kafka, brokers: 'a:1', properties: { linger.ms: soon } }
+kafka: { brokers: 'a:1', properties: { transaction.timeout.ms: never } }
 ";
         let config = Config::read("s.yml", text).expect("nothing that the reader can see");
         let told: Vec<String> = mistakes(&config).iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told.len(), 3, "{told:?}");
         assert!(
             told[0].starts_with("s.yml:2:3: inputs/kafka: `fetch.weight`: "),
             "{told:?}"
         );
         assert!(told[1].starts_with("s.yml:4:5: sinks/1: `linger.ms`: "), "{told:?}");
+        assert!(
+            told[2].starts_with("s.yml:5:1: kafka: `transaction.timeout.ms`: "),
+            "{told:?}"
+        );
     }
 }

@@ -77,11 +77,11 @@ pub struct TopicSettings {
 /// The group, unless the input names one.
 const GROUP: &str = "stakeout";
 /// Partitions of a topic that is written, unless it says so itself.
-const PARTITIONS: u32 = 3;
+pub(super) const PARTITIONS_USUAL: u32 = 3;
 /// Copies of a partition at most.
-const REPLICATION_MAX: u64 = 32;
+pub(super) const COPIES_MAX: u64 = 32;
 /// Partitions of a topic that is made at most.
-const PARTITIONS_MAX: u64 = 10_000;
+pub(super) const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 /// Properties whose values are secrets.
 const SECRETS: [&str; 6] = [
     "sasl.password",
@@ -130,7 +130,7 @@ fn input(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<KafkaInput> {
     expect_mapping(item, &keys::KAFKA, mistakes);
     let mut word = |key: &str| item.get(key).and_then(|place| text(&place, mistakes));
     let (name, group, dead_letters) = (word("name"), word("group.id"), word(DEAD_LETTERS));
-    let replication = whole(item, REPLICATION, 1, REPLICATION_MAX, mistakes);
+    let replication = whole(item, REPLICATION, 1, COPIES_MAX, mistakes);
     let tolerance = tolerance(item, mistakes);
     let topics = texts(item, "topics", mistakes);
     if topics.is_empty() {
@@ -157,7 +157,8 @@ fn input(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<KafkaInput> {
     })
 }
 
-fn tolerance(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Tolerance {
+/// Reads `errors.tolerance`.
+pub(super) fn tolerance(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Tolerance {
     let Some(place) = item.get("errors.tolerance") else {
         return Tolerance::default();
     };
@@ -174,6 +175,15 @@ fn tolerance(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Tolerance {
 
 /// Reads how brokers are reached out of the mapping of an input or a sink.
 pub(super) fn connection(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Option<KafkaConnection> {
+    connection_without(item, &[], mistakes)
+}
+
+/// Reads how brokers are reached where more properties than usual are not the site's to say.
+pub(super) fn connection_without(
+    item: &Place<'_>,
+    ours: &[&str],
+    mistakes: &mut Vec<Mistake>,
+) -> Option<KafkaConnection> {
     let brokers = texts(item, "brokers", mistakes);
     for broker in &brokers {
         let is_good = broker
@@ -192,18 +202,18 @@ pub(super) fn connection(item: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Optio
         brokers,
         properties: item
             .get("properties")
-            .map_or_else(Vec::new, |place| properties(&place, mistakes)),
+            .map_or_else(Vec::new, |place| properties(&place, ours, mistakes)),
         place: item.mistake(""),
     })
 }
 
-fn properties(place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Vec<(String, Property)> {
+fn properties(place: &Place<'_>, ours: &[&str], mistakes: &mut Vec<Mistake>) -> Vec<(String, Property)> {
     if !place.value().is_mapping() {
         mistakes.push(place.mistake("must be a mapping of librdkafka's properties: `security.protocol: SASL_SSL`"));
     }
     let mut found = Vec::new();
     for (name, place) in place.entries() {
-        if OURS.contains(&name.as_str()) {
+        if OURS.iter().chain(ours).any(|ours| *ours == name) {
             mistakes.push(place.mistake(format!("`{name}` is set by the program and can't be set here")));
             continue;
         }
@@ -246,11 +256,11 @@ fn property(name: &str, place: &Place<'_>, mistakes: &mut Vec<Mistake>) -> Optio
 /// Reads the topic of a sink.
 pub(super) fn topic(item: &Place<'_>, usual: &str, mistakes: &mut Vec<Mistake>) -> TopicSettings {
     let name = item.get("topic").and_then(|place| text(&place, mistakes));
-    let partitions = whole(item, "partitions", 1, PARTITIONS_MAX, mistakes);
-    let replication = whole(item, "replication", 1, REPLICATION_MAX, mistakes);
+    let partitions = whole(item, "partitions", 1, TOPIC_PARTITIONS_MAX, mistakes);
+    let replication = whole(item, "replication", 1, COPIES_MAX, mistakes);
     TopicSettings {
         name: name.unwrap_or_else(|| usual.to_owned()),
-        partitions: partitions.map_or(PARTITIONS, |partitions| partitions as u32),
+        partitions: partitions.map_or(PARTITIONS_USUAL, |partitions| partitions as u32),
         replication: replication.map(|copies| copies as u32),
     }
 }

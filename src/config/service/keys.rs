@@ -1,6 +1,6 @@
 //! The keys that each mapping of the service's part knows: for its reader, and for the schema.
 
-pub(in crate::config) const SERVICE: [&str; 6] = ["data_dir", "http", "inputs", "sinks", "store", "confine"];
+pub(in crate::config) const SERVICE: [&str; 7] = ["data_dir", "http", "inputs", "sinks", "store", "kafka", "confine"];
 pub(in crate::config) const HTTP: [&str; 3] = ["listen", "token_file", "tls"];
 pub(in crate::config) const HTTP_TLS: [&str; 3] = ["certificate", "key", "client_ca"];
 pub(in crate::config) const INPUTS: [&str; 7] =
@@ -21,6 +21,21 @@ pub(in crate::config) const KAFKA: [&str; 8] = [
     "errors.deadletterqueue.topic.replication.factor",
 ];
 pub(in crate::config) const KAFKA_SECRET: [&str; 2] = ["file", "env"];
+pub(in crate::config) const CLUSTER: [&str; 11] = [
+    "brokers",
+    "properties",
+    "group.id",
+    "instance",
+    "partitions",
+    "alerts.partitions",
+    "replication",
+    "commit.interval.ms",
+    "snapshot.interval.ms",
+    "topics",
+    "errors.tolerance",
+];
+pub(in crate::config) const CLUSTER_TOPICS: [&str; 6] =
+    ["events", "findings", "population", "state", "alerts", "dead.letters"];
 pub(in crate::config) const STORE: [&str; 2] = ["commit_every", "snapshot_every"];
 
 /// The kinds, and the keys that each knows beside `type` and `name`.

@@ -1,5 +1,7 @@
-//! What `stakeout run` is told: where state lives, what is collected, where alerts go, and who may ask.
+//! What `stakeout run` and the roles are told: where state lives, what is collected, where alerts go, who may ask, and
+//! which cluster several instances share.
 
+mod cluster;
 mod http;
 mod inputs;
 mod kafka;
@@ -8,6 +10,7 @@ mod listeners;
 mod secret;
 mod sinks;
 
+pub use cluster::{ClusterTopics, KafkaCluster, is_name};
 pub use http::{Http, HttpTls};
 pub use inputs::{Files, Inputs, InterfaceInput};
 pub use kafka::{KafkaConnection, KafkaInput, Property, Tolerance, TopicSettings};
@@ -32,6 +35,8 @@ pub struct Service {
     pub sinks: Vec<SinkSettings>,
     /// How often what was learned is kept.
     pub store: StoreSettings,
+    /// The cluster of Kafka that several instances share.
+    pub kafka: Option<KafkaCluster>,
     /// Whether the process gives up what it does not need once everything is open.
     pub confine: bool,
 }
@@ -56,6 +61,7 @@ impl Default for Service {
                 commit_every: Duration::from_seconds(1),
                 snapshot_every: Duration::from_seconds(60),
             },
+            kafka: None,
             confine: true,
         }
     }
@@ -76,6 +82,7 @@ impl Service {
         if let Some(place) = root.get("sinks") {
             service.sinks = sinks::read(&place, mistakes);
         }
+        service.kafka = root.get("kafka").and_then(|place| cluster::read(&place, mistakes));
         service.confine = yes_or_no(root, "confine", true, mistakes);
         if let Some(place) = root.get("store") {
             expect_mapping(&place, &keys::STORE, mistakes);

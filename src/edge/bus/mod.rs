@@ -6,7 +6,7 @@ mod topics;
 mod voice;
 
 pub use letters::{DeadLetters, Letter};
-pub use topics::{TopicForm, TopicProblem, Topics};
+pub use topics::{Partitions, TopicForm, TopicProblem, Topics};
 pub use voice::{Trouble, Voice};
 
 use rdkafka::ClientConfig;

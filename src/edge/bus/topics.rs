@@ -18,12 +18,43 @@ const CLEANUP: &str = "cleanup.policy";
 pub struct TopicForm {
     /// Its name.
     pub name: String,
-    /// Its partitions, at least.
-    pub partitions: u32,
+    /// Its partitions.
+    pub partitions: Partitions,
     /// Copies of each partition; the brokers' own number without it.
     pub replication: Option<u32>,
     /// `delete`, or `compact`.
     pub cleanup: &'static str,
+}
+
+/// How many partitions a topic should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partitions {
+    /// As many, or more.
+    AtLeast(u32),
+    /// As many: what is in it is dealt out by their number.
+    Exactly {
+        /// Their number.
+        count: u32,
+        /// What to do where there are others.
+        remedy: String,
+    },
+}
+
+impl Partitions {
+    const fn count(&self) -> u32 {
+        match self {
+            Partitions::AtLeast(count) | Partitions::Exactly { count, .. } => *count,
+        }
+    }
+
+    /// How a number of partitions differs, if it does.
+    fn difference(&self, name: &str, found: u32) -> Option<String> {
+        let differs = |count| format!("`{name}` has {found} partitions instead of {count}");
+        match self {
+            Partitions::AtLeast(count) => (found < *count).then(|| differs(count)),
+            Partitions::Exactly { count, remedy } => (found != *count).then(|| format!("{}; {remedy}", differs(count))),
+        }
+    }
 }
 
 /// Why topics could not be made or looked at.
@@ -70,7 +101,7 @@ impl Topics {
             if self.about(&form.name)?.is_some() {
                 continue;
             }
-            let partitions = i32::try_from(form.partitions).unwrap_or(i32::MAX);
+            let partitions = i32::try_from(form.partitions.count()).unwrap_or(i32::MAX);
             let copies = form.replication.and_then(|copies| i32::try_from(copies).ok());
             let topic = NewTopic::new(&form.name, partitions, TopicReplication::Fixed(copies.unwrap_or(-1)))
                 .set(CLEANUP, form.cleanup);
@@ -114,12 +145,7 @@ impl Topics {
                 found.push(format!("`{name}` is not there"));
                 continue;
             };
-            if partitions < form.partitions {
-                found.push(format!(
-                    "`{name}` has {partitions} partitions instead of {}",
-                    form.partitions
-                ));
-            }
+            found.extend(form.partitions.difference(name, partitions));
             if let Some(wanted) = form.replication
                 && wanted != replication
             {
