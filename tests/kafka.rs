@@ -181,6 +181,8 @@ fn a_topic_of_three_partitions_gives_the_alerts_of_a_replay_over_kills_and_each_
             document["stakeout"]["count"]
         );
         assert_eq!(read.header("idempotency-key"), key);
+        let ocsf: serde_json::Value = serde_json::from_str(read.header("stakeout.ocsf")).expect("the other form");
+        assert_eq!(ocsf["finding_info"]["uid"], document["event"]["id"]);
         assert!(read.key.as_ref().is_some_and(|key| !key.is_empty()), "{read:?}");
     }
     // A replay ends what goes on at the end of its input.

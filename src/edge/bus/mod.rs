@@ -1,10 +1,12 @@
-//! Apache Kafka through librdkafka: how a client is configured, how what goes wrong is told, dead letters, and the
-//! topics that are written. The collector and the sink stand with their kind, in `collector/kafka` and `sink/kafka.rs`.
+//! Apache Kafka through librdkafka: how a client is configured, how what goes wrong is told, alerts as records, dead
+//! letters, and the topics that are written. The collector and the sink stand with their kind, in `collector/kafka` and `sink/kafka.rs`.
 
+mod alerts;
 mod letters;
 mod topics;
 mod voice;
 
+pub use alerts::{AlertRecord, read_alert};
 pub use letters::{DeadLetters, Letter};
 pub use topics::{Partitions, TopicForm, TopicProblem, Topics};
 pub use voice::{Trouble, Voice};

@@ -4,13 +4,11 @@
 //! counts. Whoever begins with the same `transactional.id` fences off whoever used it before.
 
 use super::{Batch, DocumentForm, Outbox, Sink, SinkFailure, Told};
-use crate::edge::bus::{Connection, Trouble, Voice};
+use crate::edge::bus::{AlertRecord, Connection, Trouble, Voice};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use rdkafka::producer::{Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
-use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// How long a step of a transaction may take.
@@ -99,21 +97,8 @@ impl KafkaSink {
         self.voice.take_undelivered();
         open.producer.begin_transaction()?;
         for told in batch.told {
-            let (id, count) = told.key();
-            let key = entity(told);
-            let headers = OwnedHeaders::new()
-                .insert(Header {
-                    key: "idempotency-key",
-                    value: Some(&format!("{id}:{count}")),
-                })
-                .insert(Header {
-                    key: "content-type",
-                    value: Some("application/json"),
-                });
-            let record = BaseRecord::to(&self.topic)
-                .key(key.as_str())
-                .payload(told.document(self.form))
-                .headers(headers);
+            let alert = AlertRecord::new(told, self.form);
+            let record = alert.to(&self.topic);
             open.producer.send(record).map_err(|(error, _)| error)?;
         }
         let mut cursor = TopicPartitionList::new();
@@ -200,33 +185,5 @@ impl Sink for KafkaSink {
 
     fn deliver(&mut self, _: &[Told]) -> Result<(), SinkFailure> {
         Err(SinkFailure::new("alerts are delivered with their numbers"))
-    }
-}
-
-/// The entity of an alert: the values of its fields, joined by commas.
-fn entity(told: &Told) -> String {
-    let document: Value = serde_json::from_str(&told.ecs).unwrap_or_default();
-    let values: Vec<String> = document["stakeout"]["entity"]
-        .as_object()
-        .into_iter()
-        .flat_map(|fields| fields.values())
-        .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        .collect();
-    values.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_is_the_entity() {
-        let told = |ecs: &str| Told {
-            ecs: ecs.to_owned(),
-            ocsf: String::new(),
-        };
-        let pair = r#"{"stakeout":{"entity":{"destination.port":443,"source.ip":"10.0.0.7"}}}"#;
-        assert_eq!(entity(&told(pair)), "443,10.0.0.7");
-        assert_eq!(entity(&told("{}")), "");
     }
 }
