@@ -39,7 +39,11 @@ impl Header {
         (version == [0, 2, 0, 4]).then(|| Header {
             is_big_endian,
             unit_nanos,
-            link_number: number(is_big_endian, [l1, l2, l3, l4]) & 0xffff,
+            link_number: if is_big_endian {
+                u32::from_be_bytes([l1, l2, l3, l4]) & 0xffff
+            } else {
+                u32::from_le_bytes([l1, l2, l3, l4]) & 0xffff
+            },
         })
     }
 }
@@ -63,28 +67,26 @@ impl Classic {
 
     #[inline]
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Halt> {
-        if !self.is_begun {
-            self.is_begun = true;
-            self.reader.need(HEADER_BYTES)?;
-            self.reader.take(HEADER_BYTES);
-        }
-        if !self.reader.need(RECORD_HEADER_BYTES)? {
-            return match self.reader.here().len() {
-                0 => Ok(None),
-                rest => Err(cut(RECORD_HEADER_BYTES, rest)),
-            };
-        }
-        let Some((record, _)) = self.reader.here().split_first_chunk::<RECORD_HEADER_BYTES>() else {
-            return Ok(None);
+        let here = self.reader.here().first_chunk::<RECORD_HEADER_BYTES>();
+        let record = match here.filter(|_| self.is_begun) {
+            Some(record) => *record,
+            None => match self.next_header()? {
+                Some(record) => record,
+                None => return Ok(None),
+            },
         };
-        let [s1, s2, s3, s4, f1, f2, f3, f4, c1, c2, c3, c4, o1, o2, o3, o4] = *record;
-        let read = |bytes| number(self.header.is_big_endian, bytes);
-        let (seconds, fraction) = (read([s1, s2, s3, s4]), read([f1, f2, f3, f4]));
-        let (captured, original_length) = (read([c1, c2, c3, c4]), read([o1, o2, o3, o4]));
+        let record = u128::from_le_bytes(record);
+        let read = |at: u32| {
+            let number = (record >> at) as u32;
+            if self.header.is_big_endian {
+                number.swap_bytes()
+            } else {
+                number
+            }
+        };
+        let (seconds, fraction, captured, original_length) = (read(0), read(32), read(64), read(96));
         if captured > FRAME_BYTES_MAX {
-            return Err(Halt::Problem(format!(
-                "a frame of {captured} bytes is over {FRAME_BYTES_MAX}; the capture is damaged there"
-            )));
+            return Err(too_long(captured));
         }
         let whole = RECORD_HEADER_BYTES + captured as usize;
         if !self.reader.need(whole)? {
@@ -99,6 +101,30 @@ impl Classic {
             bytes,
         }))
     }
+
+    /// The header of the next record where it is not in memory in whole, and the file's own before the first.
+    #[cold]
+    fn next_header(&mut self) -> Result<Option<[u8; RECORD_HEADER_BYTES]>, Halt> {
+        if !self.is_begun {
+            self.is_begun = true;
+            self.reader.need(HEADER_BYTES)?;
+            self.reader.take(HEADER_BYTES);
+        }
+        self.reader.need(RECORD_HEADER_BYTES)?;
+        let here = self.reader.here();
+        match here.first_chunk() {
+            Some(record) => Ok(Some(*record)),
+            None if here.is_empty() => Ok(None),
+            None => Err(cut(RECORD_HEADER_BYTES, here.len())),
+        }
+    }
+}
+
+#[cold]
+fn too_long(captured: u32) -> Halt {
+    Halt::Problem(format!(
+        "a frame of {captured} bytes is over {FRAME_BYTES_MAX}; the capture is damaged there"
+    ))
 }
 
 #[cold]
@@ -106,13 +132,4 @@ fn cut(wanted: usize, got: usize) -> Halt {
     Halt::Problem(format!(
         "the capture is cut in the middle of a frame: {got} of its {wanted} bytes are there"
     ))
-}
-
-#[inline]
-fn number(is_big_endian: bool, bytes: [u8; 4]) -> u32 {
-    if is_big_endian {
-        u32::from_be_bytes(bytes)
-    } else {
-        u32::from_le_bytes(bytes)
-    }
 }

@@ -104,7 +104,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Takes in one segment with `payload_length` bytes of payload.
     #[inline]
-    pub(crate) fn observe(&mut self, sender: Sender, header: &TcpHeader, payload_length: u32) {
+    pub(crate) fn observe(&mut self, sender: Sender, header: TcpHeader, payload_length: u32) {
         let (endpoint, peer) = match sender {
             Sender::Originator => (&mut self.originator, &mut self.responder),
             Sender::Responder => (&mut self.responder, &mut self.originator),
@@ -229,7 +229,7 @@ pub(crate) fn datagram_state(originator_packets: u64, responder_packets: u64) ->
     }
 }
 
-fn from_inactive(endpoint: &mut Endpoint, peer: &mut Endpoint, sender: Sender, header: &TcpHeader, length: u32) {
+fn from_inactive(endpoint: &mut Endpoint, peer: &mut Endpoint, sender: Sender, header: TcpHeader, length: u32) {
     if header.has(flag::SYN) {
         match sender {
             Sender::Originator if header.has(flag::ACK) => endpoint.set(State::SynAckSent),
@@ -263,7 +263,7 @@ fn from_inactive(endpoint: &mut Endpoint, peer: &mut Endpoint, sender: Sender, h
     }
 }
 
-fn from_established(endpoint: &mut Endpoint, peer: &mut Endpoint, header: &TcpHeader) {
+fn from_established(endpoint: &mut Endpoint, peer: &mut Endpoint, header: TcpHeader) {
     if header.has(flag::SYN)
         && endpoint.state == State::Partial
         && peer.state == State::Inactive
@@ -284,7 +284,7 @@ fn from_established(endpoint: &mut Endpoint, peer: &mut Endpoint, header: &TcpHe
 }
 
 #[inline]
-fn note_plain(endpoint: &mut Endpoint, history: &mut History, sender: Sender, header: &TcpHeader, length: u32) {
+fn note_plain(endpoint: &mut Endpoint, history: &mut History, sender: Sender, header: TcpHeader, length: u32) {
     if length > 0 {
         check(endpoint, history, sender, SEEN_DATA, b'D');
     } else if header.has(flag::ACK) {
@@ -292,7 +292,7 @@ fn note_plain(endpoint: &mut Endpoint, history: &mut History, sender: Sender, he
     }
 }
 
-fn note(endpoint: &mut Endpoint, history: &mut History, sender: Sender, header: &TcpHeader, length: u32) {
+fn note(endpoint: &mut Endpoint, history: &mut History, sender: Sender, header: TcpHeader, length: u32) {
     let control = header.flags & (flag::SYN | flag::FIN | flag::RST);
     match control {
         0 => note_plain(endpoint, history, sender, header, length),
@@ -347,7 +347,7 @@ fn update_sequence(
     peer: &Endpoint,
     history: &mut History,
     sender: Sender,
-    header: &TcpHeader,
+    header: TcpHeader,
     length: u32,
 ) {
     if header.window == 0
@@ -474,7 +474,7 @@ mod tests {
             } else {
                 next[side] = next[side].wrapping_add(taken);
             }
-            connection.observe(sender, &header, payload);
+            connection.observe(sender, header, payload);
         }
         (connection.name(), connection.history().to_owned())
     }
@@ -513,7 +513,7 @@ mod tests {
             window: 1,
             ..TcpHeader::default()
         };
-        connection.observe(Sender::Originator, &syn, 0);
+        connection.observe(Sender::Originator, syn, 0);
         assert!(!connection.is_reuse(Sender::Originator, 7));
         assert!(connection.is_reuse(Sender::Originator, 8));
     }
@@ -527,12 +527,12 @@ mod tests {
             window: 1,
             ..TcpHeader::default()
         };
-        connection.observe(Sender::Originator, &segment, 50);
+        connection.observe(Sender::Originator, segment, 50);
         segment.sequence = 149;
-        connection.observe(Sender::Originator, &segment, 1);
+        connection.observe(Sender::Originator, segment, 1);
         assert_eq!(connection.retransmits(), 0);
         segment.sequence = 100;
-        connection.observe(Sender::Originator, &segment, 50);
+        connection.observe(Sender::Originator, segment, 50);
         assert_eq!(connection.retransmits(), 1);
     }
 }

@@ -42,9 +42,8 @@ impl Duplicates {
             return false;
         }
         let bytes = datagram.payload;
-        let (a, b) = (word(bytes, 0), word(bytes, 8));
+        let (a, b, middle) = (word(bytes, 0), word(bytes, 8), word(bytes, 16));
         let tail = bytes.last_chunk::<8>().map_or(0, |tail| u64::from_le_bytes(*tail));
-        let middle = word(bytes, 16);
         let mut print = fold(flow_hash ^ u64::from(from_low), a ^ 0x9e37_79b9_7f4a_7c15);
         print = fold(print ^ b, tail ^ 0xa076_1d64_78bd_642f);
         print = fold(

@@ -158,17 +158,11 @@ pub(crate) fn address(number: u128, is_v6: bool) -> IpAddr {
 
 /// Adds a MAC address as ECS writes it (RFC 7042): `00-00-5E-00-53-23`.
 fn add_mac(event: &mut Event, field: Field, mac: [u8; 6]) {
-    let digit = |nibble: u8| match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'A' + nibble - 10,
-    };
-    let mut text = [b'-'; 17];
-    for (place, byte) in text.chunks_mut(3).zip(mac) {
-        if let [high, low, ..] = place {
-            *high = digit(byte >> 4);
-            *low = digit(byte & 15);
-        }
-    }
+    let digit = |nibble: u8| nibble + if nibble > 9 { b'A' - 10 } else { b'0' };
+    let [a, b, c, d, e, f] = mac.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    let text = [
+        a[0], a[1], b'-', b[0], b[1], b'-', c[0], c[1], b'-', d[0], d[1], b'-', e[0], e[1], b'-', f[0], f[1],
+    ];
     event.add_str(field, std::str::from_utf8(&text).unwrap_or_default());
 }
 

@@ -119,7 +119,7 @@ impl Flow {
         let gap = time.saturating_sub(self.last).max(0);
         if self.packets() > 0 {
             let gap = u128::from(gap.unsigned_abs());
-            self.gap_squares = self.gap_squares.saturating_add(gap.saturating_mul(gap));
+            self.gap_squares = self.gap_squares.saturating_add(gap * gap);
         }
         self.last = self.last.max(time);
         self.first = self.first.min(time);

@@ -146,7 +146,7 @@ impl Inspector {
         flow: &mut Flow,
         number: u32,
         said: Said<'_>,
-        header: &TcpHeader,
+        header: TcpHeader,
         output: &mut Output,
     ) {
         let mut inspection = std::mem::take(&mut flow.inspection);

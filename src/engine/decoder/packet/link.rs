@@ -3,6 +3,10 @@
 //! Every read is checked and every step consumes bytes or a level of a small depth limit, so hostile nesting ends.
 //! Fragments are told, not joined; a tunnel inside of fragments is entered by [`enter`] once they are joined.
 
+mod plain;
+
+use plain::plain;
+
 /// How many headers (link, tag, label, tunnel, IP) one frame may nest.
 const LAYERS_MAX: u32 = 24;
 /// How many IPv6 extension headers one datagram may have.
@@ -112,7 +116,7 @@ pub(crate) struct Fragment {
 }
 
 /// One IP datagram. IPv4 addresses are mapped (`::ffff:a.b.c.d`), so that both versions compare alike.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Datagram<'a> {
     pub(crate) source: u128,
     pub(crate) destination: u128,
@@ -144,6 +148,15 @@ enum Step<'a> {
 /// The innermost datagram of a frame. `original_length` is what the frame had on the wire.
 #[inline]
 pub(crate) fn unwrap(link: LinkType, original_length: u32, bytes: &[u8]) -> Result<Datagram<'_>, Unread> {
+    if link == LinkType::Ethernet
+        && let Some(datagram) = plain(bytes)
+    {
+        return Ok(datagram);
+    }
+    unwrap_any(link, original_length, bytes)
+}
+
+fn unwrap_any(link: LinkType, original_length: u32, bytes: &[u8]) -> Result<Datagram<'_>, Unread> {
     let cut_bytes = original_length.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
     let mut layers = Layers::default();
     let first = match link {
@@ -184,7 +197,6 @@ fn cut_bytes_of(datagram: &Datagram<'_>) -> u32 {
         .saturating_sub(u32::try_from(datagram.payload.len()).unwrap_or(u32::MAX))
 }
 
-#[inline]
 fn descend<'a>(mut step: Step<'a>, mut layers: Layers, cut_bytes: u32) -> Result<Datagram<'a>, Unread> {
     // What is told when a tunnel turns out to hold nothing that can be read: the tunnel itself is a flow then.
     let mut outer: Option<Datagram<'a>> = None;
@@ -581,6 +593,12 @@ fn inside<'a>(datagram: &mut Datagram<'a>) -> Option<Step<'a>> {
     };
     datagram.layers.tunnel = tunnel;
     Some(step)
+}
+
+/// The ports that [`udp_tunnel`] looks behind.
+#[inline]
+fn is_tunnel_port(port: u16) -> bool {
+    matches!(port, 4789 | 8472 | 6081)
 }
 
 #[inline]

@@ -304,19 +304,17 @@ impl PacketDecoder {
         }
     }
 
+    /// Tells a flow and what was left of what was said in it, and takes it out of the table.
     fn end_flow(&mut self, number: u32, output: &mut Output) {
-        if let Some(mut flow) = self.table.remove(number) {
-            self.tell(&mut flow, output);
-        }
-    }
-
-    /// Emits the event of a flow, or of a part of one.
-    fn tell(&mut self, flow: &mut Flow, output: &mut Output) {
+        let Some(flow) = self.table.get_mut(number) else {
+            return;
+        };
         self.inspector.finish(flow, output);
         let is_one_way = self.one_way.observe(flow);
         self.counters.flows_one_way += u64::from(is_one_way);
         self.counters.flows_told += 1;
         output.events.push(event::of_flow(flow, is_one_way));
+        self.table.remove(number);
     }
 
     fn fragment(&mut self, time: i64, datagram: &Datagram<'_>, output: &mut Output) {
@@ -373,7 +371,7 @@ impl PacketDecoder {
         self.counters.datagrams += 1;
         self.counters.truncated += u64::from(transport.payload.len() < transport.payload_length as usize);
         self.counters.tunnelled += u64::from(datagram.layers.tunnel != link::Tunnel::None);
-        if let (Some(number), Some(header)) = (found, &transport.tcp)
+        if let (Some(number), Some(header)) = (found, transport.tcp)
             && header.flags & (flag::SYN | flag::ACK) == flag::SYN
             && self.is_reused(number, from_low, header.sequence)
         {
@@ -383,12 +381,16 @@ impl PacketDecoder {
         let number = match found {
             Some(number) => number,
             None => {
-                let flow = self.begin(key, hash, from_low, time, datagram, &transport, output);
-                let deadline = deadline(&self.options, &flow);
-                self.table.insert(flow, deadline)
+                let first = First {
+                    key,
+                    hash,
+                    from_low,
+                    time,
+                };
+                self.begin(first, datagram, transport, output)
             }
         };
-        self.count(number, from_low, time, frames, datagram, &transport, output);
+        self.count(number, from_low, time, frames, datagram, transport, output);
     }
 
     fn is_reused(&mut self, number: u32, from_low: bool, sequence: u32) -> bool {
@@ -406,7 +408,7 @@ impl PacketDecoder {
         time: i64,
         frames: u64,
         datagram: &Datagram<'_>,
-        transport: &Transport<'_>,
+        transport: Transport<'_>,
         output: &mut Output,
     ) {
         let active_nanos = self.options.active.nanos();
@@ -422,7 +424,7 @@ impl PacketDecoder {
         }
         let (length, payload) = (u64::from(datagram.length), transport.payload);
         let mut sender = flow.sender(from_low);
-        let Some(header) = &transport.tcp else {
+        let Some(header) = transport.tcp else {
             flow.count(sender, time, frames, length, transport.payload_length);
             if flow.key.protocol == protocol::UDP && !payload.is_empty() && !flow.inspection.is_over() {
                 let said = Said {
@@ -461,20 +463,18 @@ impl PacketDecoder {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call")]
-    fn begin(
-        &mut self,
-        key: FlowKey,
-        hash: u64,
-        from_low: bool,
-        time: i64,
-        datagram: &Datagram<'_>,
-        transport: &Transport<'_>,
-        output: &mut Output,
-    ) -> Flow {
+    /// Begins a flow with its first packet, and gives its number.
+    #[inline(never)]
+    fn begin(&mut self, first: First, datagram: &Datagram<'_>, transport: Transport<'_>, output: &mut Output) -> u32 {
+        let First {
+            key,
+            hash,
+            from_low,
+            time,
+        } = first;
         self.make_room(output);
         self.counters.flows_begun += 1;
-        let (from_originator, is_guess) = sent_by_originator(datagram, transport);
+        let (from_originator, is_guess) = sent_by_originator(datagram, &transport);
         let mut connection = Connection::default();
         if is_guess && !from_originator {
             connection.note_flipped();
@@ -487,7 +487,7 @@ impl PacketDecoder {
                 (transport.destination_port as u8, 0)
             }
         });
-        Flow {
+        let flow = Flow {
             key,
             hash,
             number: self.counters.flows_begun,
@@ -506,7 +506,9 @@ impl PacketDecoder {
             duplicates: 0,
             retransmits_told: 0,
             inspection: Inspection::default(),
-        }
+        };
+        let deadline = deadline(&self.options, &flow);
+        self.table.insert(flow, deadline)
     }
 
     fn make_room(&mut self, output: &mut Output) {
@@ -529,6 +531,14 @@ impl PacketDecoder {
             self.end_flow(number, output);
         }
     }
+}
+
+/// What is known of a flow's first packet.
+struct First {
+    key: FlowKey,
+    hash: u64,
+    from_low: bool,
+    time: i64,
 }
 
 /// When a flow will have ended if nothing more comes.

@@ -111,14 +111,18 @@ impl FlowTable {
     }
 
     /// Takes a flow out.
-    pub(crate) fn remove(&mut self, number: u32) -> Option<Flow> {
-        self.disarm(number);
-        let flow = self.places.get_mut(number as usize)?.flow.take()?;
+    pub(crate) fn remove(&mut self, number: u32) {
+        let Some(flow) = flow_at(&self.places, number) else {
+            return;
+        };
         if let Ok(entry) = self.index.find_entry(flow.hash, |other| *other == number) {
             entry.remove();
         }
+        self.disarm(number);
+        if let Some(place) = self.places.get_mut(number as usize) {
+            place.flow = None;
+        }
         self.free.push(number);
-        Some(flow)
     }
 
     /// Has a flow looked at at `deadline` and not before.

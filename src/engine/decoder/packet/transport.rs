@@ -32,7 +32,7 @@ pub(crate) struct Transport<'a> {
 }
 
 /// Reads the header of what a datagram carries.
-#[inline]
+#[inline(always)]
 pub(crate) fn read<'a>(datagram: &Datagram<'a>) -> Result<Transport<'a>, Unread> {
     let bytes = datagram.payload;
     match datagram.protocol {
@@ -52,7 +52,7 @@ pub(crate) fn read<'a>(datagram: &Datagram<'a>) -> Result<Transport<'a>, Unread>
     }
 }
 
-#[inline]
+#[inline(always)]
 fn tcp(bytes: &[u8], length: u32) -> Result<Transport<'_>, Unread> {
     let Some((&header, _)) = bytes.split_first_chunk::<20>() else {
         return Err(Unread::Refused("short_tcp_header"));
@@ -99,7 +99,7 @@ fn tcp(bytes: &[u8], length: u32) -> Result<Transport<'_>, Unread> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn udp(bytes: &[u8], length: u32) -> Result<Transport<'_>, Unread> {
     let Some((&[s1, s2, d1, d2, l1, l2, _, _], payload)) = bytes.split_first_chunk::<8>() else {
         return Err(Unread::Refused("short_udp_header"));

@@ -465,6 +465,18 @@ fn read_name(message: &[u8], start: usize, mut text: Option<&mut String>) -> Res
 }
 
 fn push_label(text: &mut String, label: &[u8]) {
+    // What nearly every label is made of goes through as one piece.
+    let mut lower = [0; 63];
+    if let Some(lower) = lower.get_mut(..label.len())
+        && label
+            .iter()
+            .all(|byte| matches!(byte, b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'))
+    {
+        lower.copy_from_slice(label);
+        lower.make_ascii_lowercase();
+        text.push_str(std::str::from_utf8(lower).unwrap_or_default());
+        return;
+    }
     for byte in label {
         match byte {
             b'.' | b'\\' => {
