@@ -9,10 +9,10 @@ mod saved;
 pub(super) use saved::{Restoring, SavedEarlier, SavedEntities, key_groups, save};
 
 use super::order::Stamped;
-use super::population::{Belief, EpochSummary, GROUPS, Version, epoch_of};
+use super::population::{EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
 use super::table::{Bounds, Found, Posted, Row, Table};
-use super::watch::{Moment, Outcome, Plan, Raised, Sight, Watch, target};
+use super::watch::{Moment, Newcomers, Outcome, Plan, Raised, Sight, Watch, target};
 use crate::domain::{
     Duration, Entity, EntityHash, EntityValue, Field, Finding, Neighbourhood, Networks, Timestamp, Value, hash_value,
 };
@@ -80,6 +80,7 @@ pub struct Partition {
     swept_day: i64,
     judgements: u64,
     scratch: Vec<u8>,
+    newcomers: Newcomers,
 }
 
 impl Partition {
@@ -92,6 +93,7 @@ impl Partition {
             swept_day: i64::MIN,
             judgements: 0,
             scratch: Vec::new(),
+            newcomers: Newcomers::default(),
         }
     }
 
@@ -202,7 +204,8 @@ impl Partition {
         let Some(row) = table.row_mut(number) else { return };
         row.last = row.last.max(stamped.engine_time);
         let group = usize::from(row.group).min(GROUPS - 1);
-        let mut has_new = false;
+        let mut watches = std::mem::take(&mut row.watches).into_vec();
+        let held = watches.len();
         let mut detectors = visit.detectors;
         while detectors != 0 {
             let detector_number = detectors.trailing_zeros() as usize;
@@ -230,13 +233,30 @@ impl Partition {
                 };
                 let mut outcome = Outcome::default();
                 let belief = &version.beliefs[usize::from(plan_number)][group];
-                let (watch, is_new) = watch_of(row, plan_number, &detector.watched, plan, belief, stamped.event.time());
+                let place = watches.iter().position(|posted| posted.plan == plan_number);
+                let place = place.unwrap_or_else(|| {
+                    if watches.len() == watches.capacity() {
+                        // A new entity has nearly always all of its watches from its first event.
+                        watches.reserve_exact(if held == 0 {
+                            plans_of(visit.detectors, program)
+                        } else {
+                            1
+                        });
+                    }
+                    watches.push(Posted {
+                        plan: plan_number,
+                        settled: false,
+                        watch: Watch::new(&detector.watched, plan, belief, stamped.event.time()),
+                    });
+                    watches.len() - 1
+                });
+                let watch = &mut watches[place].watch;
                 let votes = &mut self.summary.votes[usize::from(plan_number)][group];
-                watch.observe(&sight, plan, belief, votes, &mut outcome);
+                let newcomer = self.newcomers.of(version.number, plan_number, group);
+                watch.observe(&sight, plan, belief, votes, newcomer, &mut outcome);
                 let silence = watch.silence_due(plan, belief, version.bars[detector_number]);
                 self.judgements += outcome.judgements;
                 take_up(&mut self.summary, plan_number, &outcome);
-                has_new |= is_new;
                 let (kind, hash) = (visit.kind, row.hash);
                 for (at, silence) in silence
                     .map(|at| (at, true))
@@ -265,6 +285,8 @@ impl Partition {
                 }
             }
         }
+        let has_new = watches.len() > held;
+        row.watches = watches.into_boxed_slice();
         if has_new {
             table.bear(number);
         }
@@ -348,6 +370,7 @@ impl Partition {
     /// Closes the first windows that are over.
     fn settle_newborn(&mut self, now: Timestamp, program: &Program, version: &Version, findings: &mut Vec<Finding>) {
         let (summary, judgements) = (&mut self.summary, &mut self.judgements);
+        let newcomers = &mut self.newcomers;
         for table in &mut self.tables {
             table.see_to_newborn(|row| {
                 let group = usize::from(row.group).min(GROUPS - 1);
@@ -362,7 +385,10 @@ impl Partition {
                         entity: row.hash.0,
                     };
                     let mut outcome = Outcome::default();
-                    posted.settled = posted.watch.settle_first(moment, plan, belief, votes, &mut outcome);
+                    let newcomer = newcomers.of(version.number, posted.plan, group);
+                    posted.settled = posted
+                        .watch
+                        .settle_first(moment, plan, belief, votes, newcomer, &mut outcome);
                     row.newborn |= !posted.settled;
                     *judgements += outcome.judgements;
                     take_up(summary, posted.plan, &outcome);
@@ -457,24 +483,14 @@ fn group_of(bytes: &[u8], program: &Program) -> u8 {
     }
 }
 
-/// The row's watch of a plan, made if there is none, and whether it was made.
-fn watch_of<'a>(
-    row: &'a mut Row,
-    plan_number: u16,
-    watched: &Watched,
-    plan: &Plan,
-    belief: &Belief,
-    time: Timestamp,
-) -> (&'a mut Watch, bool) {
-    let held = row.watches.iter().position(|posted| posted.plan == plan_number);
-    let place = held.unwrap_or_else(|| {
-        row.post(Posted {
-            plan: plan_number,
-            settled: false,
-            watch: Watch::new(watched, plan, belief, time),
-        })
-    });
-    (&mut row.watches[place].watch, held.is_none())
+/// How many watches these detectors have of an entity.
+fn plans_of(mut detectors: u128, program: &Program) -> usize {
+    let mut plans = 0;
+    while detectors != 0 {
+        plans += program.detectors[detectors.trailing_zeros() as usize].plans.len();
+        detectors &= detectors - 1;
+    }
+    plans
 }
 
 /// Adds what one watch brought about to the epoch's summary.

@@ -30,20 +30,9 @@ pub struct Row {
     pub shared: bool,
     /// Whether some of its watches have not had their say in what is usual yet.
     pub newborn: bool,
-    /// By plan, in the order in which they were first needed.
-    pub watches: Box<[Posted]>,
-}
-
-impl Row {
-    /// Adds a watch, and gives its place. The watches of an entity lie together and have no room for more: their number
+    /// By plan, in the order in which they were first needed. They lie together and have no room for more: their number
     /// hardly changes after the first event.
-    pub fn post(&mut self, posted: Posted) -> usize {
-        let mut watches = std::mem::take(&mut self.watches).into_vec();
-        watches.reserve_exact(1);
-        watches.push(posted);
-        self.watches = watches.into_boxed_slice();
-        self.watches.len() - 1
-    }
+    pub watches: Box<[Posted]>,
 }
 
 /// A watch with its plan.

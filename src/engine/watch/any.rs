@@ -1,8 +1,8 @@
 //! A watch of any kind, behind one face.
 
 use super::{
-    Ballot, CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Outcome, Peers, Plan, Raised, RatioWatch,
-    Sight,
+    Ballot, CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Newcomer, Outcome, Peers, Plan, Raised,
+    RatioWatch, Sight,
 };
 use crate::domain::Timestamp;
 use crate::engine::baseline::{Baseline, Count, Expected, Magnitude, Quantile, Scale};
@@ -90,12 +90,14 @@ impl Watch {
         plan: &Plan,
         belief: &Belief,
         votes: &mut Votes,
+        newcomer: Newcomer<'_>,
         outcome: &mut Outcome,
     ) {
         let about = About(belief);
         let ballot = &mut Ballot {
             calibration: &mut votes.calibration,
             season: &mut votes.season,
+            newcomer,
         };
         match (&mut *self, &belief.prior) {
             (Watch::Count(watch), Prior::Count(prior)) => {
@@ -132,12 +134,14 @@ impl Watch {
         plan: &Plan,
         belief: &Belief,
         votes: &mut Votes,
+        newcomer: Newcomer<'_>,
         outcome: &mut Outcome,
     ) -> bool {
         let about = About(belief);
         let ballot = &mut Ballot {
             calibration: &mut votes.calibration,
             season: &mut votes.season,
+            newcomer,
         };
         let done = match (&mut *self, &belief.prior) {
             (Watch::Count(watch), Prior::Count(prior)) => {

@@ -537,7 +537,13 @@ where
                 self.silence_vote(over, moment.entity, plan, peers)
             } else {
                 let judging = self.judging(over.hour, plan, peers);
-                let (judgement, surprise) = self.judge_upper(over.total, &judging);
+                let judge = || self.judge_upper(over.total, &judging).0;
+                let judgement = if self.is_new() {
+                    ballot.newcomer.judge(over.total, judging.scale, judge)
+                } else {
+                    judge()
+                };
+                let surprise = judging.told(&judgement);
                 let among = given(judgement, judging.ln_active);
                 let incident = surprise >= INCIDENT_SURPRISE;
                 let uniform = plan.uniform(moment.entity, over.slot);

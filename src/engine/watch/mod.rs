@@ -11,6 +11,7 @@ mod growing;
 mod habit;
 mod hours;
 mod interval;
+mod newcomer;
 mod ratio;
 mod silence;
 mod total;
@@ -20,6 +21,7 @@ pub use category::CategoryWatch;
 pub use growing::{Amount, Growing};
 pub use hours::HoursWatch;
 pub use interval::IntervalWatch;
+pub use newcomer::{Newcomer, Newcomers};
 pub use ratio::RatioWatch;
 pub use total::Kept;
 
@@ -242,6 +244,8 @@ pub struct Ballot<'a> {
     pub calibration: &'a mut CalibrationSummary,
     /// The shape of the week.
     pub season: &'a mut SeasonSummary,
+    /// How first windows were judged before.
+    pub newcomer: Newcomer<'a>,
 }
 
 /// One event as a watch sees it.
