@@ -238,6 +238,24 @@ impl Event {
         }
     }
 
+    /// Adds an address as text.
+    pub fn add_ip_text(&mut self, field: Field, address: IpAddr) {
+        let IpAddr::V4(address) = address else {
+            return self.add_str(field, &address.to_string());
+        };
+        let (mut text, mut length) = ([b'.'; 15], 0);
+        for (place, octet) in address.octets().into_iter().enumerate() {
+            length += usize::from(place > 0);
+            for (digit, least) in [(octet / 100, 100), (octet / 10 % 10, 10), (octet % 10, 0)] {
+                if octet >= least {
+                    text[length] = b'0' + digit;
+                    length += 1;
+                }
+            }
+        }
+        self.add_str(field, std::str::from_utf8(&text[..length]).unwrap_or_default());
+    }
+
     /// Adds yes or no.
     pub fn add_bool(&mut self, field: Field, yes: bool) {
         self.add(Slot::new(field, Kind::Bool, u64::from(yes)));
@@ -346,6 +364,26 @@ impl Event {
         match self.get(field)? {
             Value::Ip(address) => Some(address),
             _ => None,
+        }
+    }
+
+    /// Appends what stands in those fields that are `wanted` by their number, in the order in which it was added: the
+    /// same bytes for the same values, and other bytes for others. A long text is bounded as [`super::write_value`] has it.
+    pub fn write_fields(&self, wanted: &[bool; Field::ALL.len()], bytes: &mut Vec<u8>) {
+        const SHORT_MAX: usize = 64;
+        for slot in self.0.slots.iter().filter(|slot| wanted[slot.field as usize]) {
+            let number = slot.field as u16;
+            bytes.extend_from_slice(&number.to_le_bytes());
+            match self.value(slot) {
+                Value::Str(text) if text.len() <= SHORT_MAX => {
+                    bytes.push(text.len() as u8);
+                    bytes.extend_from_slice(text.as_bytes());
+                }
+                value => {
+                    bytes.push(u8::MAX);
+                    super::write_value(value, bytes);
+                }
+            }
         }
     }
 
@@ -491,6 +529,16 @@ mod tests {
         assert_eq!(event.u64(Field::SourcePort), Some(443));
         assert_eq!(event.ip(Field::SourceIp), "10.0.0.1".parse().ok());
         assert_eq!(event.get(Field::UserName), None);
+    }
+
+    #[test]
+    fn an_address_as_text_is_written_as_it_is_shown() {
+        let v4 = (0..=255).map(|octet: u8| IpAddr::from([octet, 10, 255 - octet, 7]));
+        for address in v4.chain(["2001:db8::5".parse().expect("an address")]) {
+            let mut event = Event::new(Timestamp::from_seconds(5));
+            event.add_ip_text(Field::ServerAddress, address);
+            assert_eq!(event.str(Field::ServerAddress), Some(address.to_string().as_str()));
+        }
     }
 
     #[test]

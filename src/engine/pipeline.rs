@@ -468,7 +468,7 @@ const UNNAMED_SERVER: &str = "web-server";
 /// site that was asked for. A client may ask for any site, so that comes last.
 fn name_server(event: &mut Event) {
     if let Some(address) = event.ip(Field::DestinationIp) {
-        event.add_str(Field::ServerAddress, &address.to_string());
+        event.add_ip_text(Field::ServerAddress, address);
         return;
     }
     let name = event.str(Field::HostName).or_else(|| event.str(Field::UrlDomain));

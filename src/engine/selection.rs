@@ -6,7 +6,7 @@
 
 use super::program::Program;
 use super::select::{Given, Matcher};
-use crate::domain::{Event, Field, write_value};
+use crate::domain::{Event, Field};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -64,14 +64,7 @@ impl Selection {
         for word in event.present() {
             self.bytes.extend_from_slice(&word.to_le_bytes());
         }
-        for field in SHAPE {
-            if event.has(field) {
-                event
-                    .values(field)
-                    .for_each(|value| write_value(value, &mut self.bytes));
-                self.bytes.push(0);
-            }
-        }
+        event.write_fields(&IN_SHAPE, &mut self.bytes);
         let hash = xxh3_64(&self.bytes);
         let known = |shape: &Shape| *shape.bytes == *self.bytes;
         if let Some(shape) = self.by_shape.find(hash, known) {

@@ -216,14 +216,23 @@ impl Number {
 const TEXT_BYTES_MAX: usize = 352;
 
 /// Hands the value's text to `use_text`: what it is, or how a number, an address or yes and no are written.
+#[inline]
 pub(super) fn with_text(value: Value<'_>, use_text: impl FnOnce(&str) -> bool) -> bool {
+    match value {
+        Value::Str(text) => use_text(text),
+        Value::Bool(yes) => use_text(if yes { "true" } else { "false" }),
+        value => with_written(value, use_text),
+    }
+}
+
+fn with_written(value: Value<'_>, use_text: impl FnOnce(&str) -> bool) -> bool {
     let mut written = Written {
         bytes: [0; TEXT_BYTES_MAX],
         len: 0,
     };
     let outcome = match value {
-        Value::Str(text) => return use_text(text),
-        Value::Bool(yes) => return use_text(if yes { "true" } else { "false" }),
+        Value::Str(text) => write!(written, "{text}"),
+        Value::Bool(yes) => write!(written, "{yes}"),
         Value::U64(number) => write!(written, "{number}"),
         Value::I64(number) => write!(written, "{number}"),
         Value::F64(number) => write!(written, "{number}"),
