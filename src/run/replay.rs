@@ -131,6 +131,8 @@ pub fn run(request: &Replay, stdout: Box<dyn Write + '_>, stderr: &mut dyn Write
     summary.interrupted = shutdown.status().is_some();
     summary.reader_gone = is_reader_gone;
     report(request, summary_file, &mut summary, stderr);
+    // The process ends here: what is known of a million entities need not be taken apart first.
+    std::mem::forget(engine);
     Ok(match shutdown.status() {
         Some(status) => Ended::BySignal(status),
         None if is_reader_gone => Ended::ReaderGone,
