@@ -170,6 +170,14 @@ impl Stamped {
         }
     }
 
+    /// An event at its place, of which it is known already what orders it among others of its time.
+    pub fn known(event: Event, engine_time: Timestamp, content: u64, input: u16, sequence: u64) -> Self {
+        Stamped {
+            content,
+            ..Stamped::new(event, engine_time, input, sequence)
+        }
+    }
+
     /// Orders events of equal engine time, whatever input they came by. Few events share their time with another, so
     /// this is worked out when it is asked for.
     pub fn content(&mut self) -> u64 {

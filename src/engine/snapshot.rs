@@ -12,7 +12,7 @@ use super::population::SavedPopulation;
 use super::succession::SavedCatalog;
 use super::triage::Triage;
 use crate::domain::earlier;
-use crate::domain::{Finding, Timestamp};
+use crate::domain::{Field, Finding, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -108,7 +108,19 @@ pub(super) fn whole<'a, T: Deserialize<'a>>(piece: &'a [u8]) -> Result<T, Snapsh
     }
 }
 
-fn corrupt(error: postcard::Error) -> SnapshotProblem {
+/// The names of all fields by number, to stand beside events that are kept by number.
+pub(super) fn fields() -> Vec<&'static str> {
+    Field::ALL.iter().map(|field| field.name()).collect()
+}
+
+/// Whether events that were kept beside these names mean the same now. Later versions may add fields at the end, so that
+/// older numbers keep their meaning.
+pub(super) fn fields_fit(names: &[&str]) -> bool {
+    let same = |(name, field): (&&str, &Field)| *name == field.name();
+    names.len() <= Field::ALL.len() && names.iter().zip(Field::ALL).all(same)
+}
+
+pub(super) fn corrupt(error: postcard::Error) -> SnapshotProblem {
     SnapshotProblem::Corrupt {
         reason: error.to_string(),
     }

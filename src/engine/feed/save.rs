@@ -1,10 +1,10 @@
 //! A feed's state between two records, in pieces: what inputs have open and what waits, then the engine's.
 
 use super::{Feed, Input, Lines, Opening, Waiting};
-use crate::domain::{Alert, Event, Field, Timestamp};
+use crate::domain::{Alert, Event, Timestamp};
 use crate::engine::decoder::Tally;
 use crate::engine::order::{OrderBuffer, Stamped, TimeGuard};
-use crate::engine::snapshot::SnapshotProblem;
+use crate::engine::snapshot::{self, SnapshotProblem};
 use crate::engine::succession::Restored;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,7 @@ impl Feed {
         let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
         waiting.sort_by(|one, other| other.cmp(one));
         let view = FeedView {
-            fields: Field::ALL.iter().map(|field| field.name()).collect(),
+            fields: snapshot::fields(),
             received: self.received,
             horizon: self.horizon,
             inputs: self
@@ -138,14 +138,7 @@ impl Feed {
     }
 
     fn take_up(&mut self, saved: SavedFeed<'_>) -> Result<(), FeedProblem> {
-        // Later versions may add fields at the end, so that older numbers keep their meaning.
-        let same = saved.fields.len() <= Field::ALL.len()
-            && saved
-                .fields
-                .iter()
-                .zip(Field::ALL)
-                .all(|(name, field)| *name == field.name());
-        if !same {
+        if !snapshot::fields_fit(&saved.fields) {
             return Err(damaged("it knows other fields than this version".to_owned()));
         }
         for (number, saved) in saved.inputs {

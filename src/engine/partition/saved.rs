@@ -65,12 +65,16 @@ struct SavedWake {
     silence: bool,
 }
 
-/// What these partitions keep beside their key groups. `blank` is a summary without anything.
-pub(in crate::engine) fn save(partitions: &[Partition], blank: EpochSummary) -> SavedEntities {
+/// What these partitions keep beside the key groups that are here. `blank` is a summary without anything.
+pub(in crate::engine) fn save(
+    partitions: &[Partition],
+    is_here: impl Fn(usize) -> bool,
+    blank: EpochSummary,
+) -> SavedEntities {
     let kinds = partitions.first().map_or(0, |partition| partition.tables.len());
     let mut saved = SavedEntities {
         tables: Vec::with_capacity(kinds),
-        groups: KEY_GROUPS as u64,
+        groups: (0..KEY_GROUPS).filter(|group| is_here(*group)).count() as u64,
         summary: blank,
         swept_day: i64::MIN,
         judgements: 0,
@@ -97,15 +101,19 @@ fn contacts_day(partitions: &[Partition], kind: usize) -> i64 {
     tables.map(Table::contacts_day).max().unwrap_or(i64::MIN)
 }
 
-/// The key groups, one after the other.
-pub(in crate::engine) fn key_groups(partitions: &[Partition]) -> impl Iterator<Item = SavedGroup<'_>> {
+/// The key groups that are here, one after the other.
+pub(in crate::engine) fn key_groups<'a>(
+    partitions: &'a [Partition],
+    is_here: impl Fn(usize) -> bool + Copy + 'a,
+) -> impl Iterator<Item = SavedGroup<'a>> {
     let kinds = partitions.first().map_or(0, |partition| partition.tables.len());
     let days: Vec<i64> = (0..kinds).map(|kind| contacts_day(partitions, kind)).collect();
     let count = partitions.len();
     partitions.iter().enumerate().flat_map(move |(place, partition)| {
         let days = days.clone();
         let sorted = Sorted::of(partition);
-        let own = move |group: &usize| partition_of(EntityHash((*group as u64) << 54), count) == place;
+        let own =
+            move |group: &usize| is_here(*group) && partition_of(EntityHash((*group as u64) << 54), count) == place;
         (0..KEY_GROUPS)
             .filter(own)
             .map(move |group| sorted.key_group(group, &days))

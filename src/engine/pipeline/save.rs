@@ -1,10 +1,11 @@
 //! The engine's state between two events, in pieces.
 
-use super::Engine;
+use super::{Engine, Partitions};
 use crate::domain::Alert;
 use crate::engine::partition::{self, Restoring, SavedEntities};
 use crate::engine::snapshot::{self, Head, Saved, SnapshotProblem};
 use crate::engine::succession::{Restored, SavedCatalog, Succession};
+use crate::engine::triage::Triage;
 use std::borrow::Cow;
 
 impl Engine {
@@ -21,12 +22,39 @@ impl Engine {
 
     /// Judges what was pushed.
     pub(in crate::engine) fn settle(&mut self, alerts: &mut Vec<Alert>) {
-        self.run_batch(alerts);
+        self.partitions.run_batch();
+        self.tell(alerts);
     }
 
     /// Gives the state piece by piece, after [`Engine::settle`].
     pub(in crate::engine) fn save_settled<E: From<SnapshotProblem>>(
         &self,
+        put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.partitions.save(&self.triage, put)
+    }
+
+    /// Takes up what an earlier run has saved: its first piece, then those that `next` gives in place of what its argument
+    /// holds, until it gives none. What detectors learned that are still the same goes on, wherever they stand among the
+    /// others. To be called before the first event; an engine that could not take up a state is of no use.
+    pub fn restore<E: From<SnapshotProblem>>(
+        &mut self,
+        first: &[u8],
+        next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
+    ) -> Result<Restored, E> {
+        let budget = self.triage.budget();
+        let (triage, restored) = self.partitions.restore(first, next)?;
+        self.triage = triage;
+        self.triage.set_budget(budget);
+        Ok(restored)
+    }
+}
+
+impl Partitions {
+    /// Gives the state piece by piece: a head, then the key groups that are here. What was pushed is judged already.
+    pub(super) fn save<E: From<SnapshotProblem>>(
+        &self,
+        triage: &Triage,
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         debug_assert!(
@@ -39,6 +67,7 @@ impl Engine {
             .map(|(address, machine)| (*address, *machine))
             .collect();
         leases.sort_unstable();
+        let is_here = |group: usize| self.awaited.as_ref().is_none_or(|awaited| awaited.share.holds(group));
         let head = snapshot::write(&Saved {
             catalog: SavedCatalog::of(&self.program),
             epoch: self.epoch,
@@ -48,27 +77,24 @@ impl Engine {
             leases,
             losses: self.losses.clone(),
             findings: self.findings.clone(),
-            entities: partition::save(&self.partitions, self.population.blank()),
+            entities: partition::save(&self.partitions, is_here, self.population.blank()),
             population: self.population.save(),
-            triage: Cow::Borrowed(&self.triage),
+            triage: Cow::Borrowed(triage),
         })?;
         put(&head)?;
         let mut piece = head;
-        for group in partition::key_groups(&self.partitions) {
+        for group in partition::key_groups(&self.partitions, is_here) {
             snapshot::write_piece(&group, &mut piece)?;
             put(&piece)?;
         }
         Ok(())
     }
 
-    /// Takes up what an earlier run has saved: its first piece, then those that `next` gives in place of what its argument
-    /// holds, until it gives none. What detectors learned that are still the same goes on, wherever they stand among the
-    /// others. To be called before the first event; an engine that could not take up a state is of no use.
-    pub fn restore<E: From<SnapshotProblem>>(
+    pub(super) fn restore<E: From<SnapshotProblem>>(
         &mut self,
         first: &[u8],
         mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
-    ) -> Result<Restored, E> {
+    ) -> Result<(Triage, Restored), E> {
         match snapshot::read(first)? {
             Head::Newest(saved) => {
                 let (entities, rest) = saved.split();
@@ -98,7 +124,11 @@ impl Engine {
         Restoring::begin(entities, succession, &self.program, partitions, &blank).ok_or_else(contradiction)
     }
 
-    fn take_up(&mut self, restoring: Restoring, saved: Saved<'static, ()>) -> Result<Restored, SnapshotProblem> {
+    fn take_up(
+        &mut self,
+        restoring: Restoring,
+        saved: Saved<'static, ()>,
+    ) -> Result<(Triage, Restored), SnapshotProblem> {
         let (partitions, succession) = restoring.finish().ok_or_else(contradiction)?;
         self.partitions = partitions;
         if !self.population.restore(saved.population, &succession) {
@@ -106,9 +136,7 @@ impl Engine {
                 reason: "priors contradict themselves".to_owned(),
             });
         }
-        let budget = self.triage.budget();
-        self.triage = saved.triage.into_owned().handed_on(&succession);
-        self.triage.set_budget(budget);
+        let triage = saved.triage.into_owned().handed_on(&succession);
         self.epoch = saved.epoch;
         self.now = saved.now;
         self.last_event = saved.last_event;
@@ -117,7 +145,7 @@ impl Engine {
         self.losses = saved.losses;
         let findings = saved.findings.into_iter();
         self.findings = findings.filter_map(|finding| succession.finding(finding)).collect();
-        Ok(succession.into_restored())
+        Ok((triage, succession.into_restored()))
     }
 }
 

@@ -3,9 +3,11 @@
 //! of the second epoch after it.
 
 mod belief;
+mod summaries;
 mod uniformity;
 
 pub use belief::{Belief, Prior, PriorVotes, Votes};
+pub use summaries::{Summaries, SummaryProblem, write_summary};
 pub use uniformity::{P_BOUNDS, Uniformity};
 
 use super::succession::Succession;
