@@ -5,9 +5,9 @@ use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
-#[cfg(feature = "kafka")]
-use crate::run::topics;
 use crate::run::{OutputFormat, detectors, explain, service};
+#[cfg(feature = "kafka")]
+use crate::run::{detect, topics};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -76,6 +76,24 @@ enum Command {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
         threads: u16,
     },
+    /// Collect, and publish events to the instances that judge them, until SIGTERM
+    #[cfg(feature = "kafka")]
+    #[command(after_help = "Example:\n  stakeout collect --config /etc/stakeout/stakeout.yaml --instance collector-1")]
+    Collect {
+        #[command(flatten)]
+        written: Written,
+        #[command(flatten)]
+        instance: Instance,
+    },
+    /// Judge events from Kafka until SIGTERM, as one of any number of instances
+    #[cfg(feature = "kafka")]
+    #[command(after_help = "Example:\n  stakeout detect --config /etc/stakeout/stakeout.yaml --instance detector-1")]
+    Detect {
+        #[command(flatten)]
+        written: Written,
+        #[command(flatten)]
+        instance: Instance,
+    },
     /// Make the topics of Kafka that alerts and dead letters go to, or say how they differ from what they should be
     #[cfg(feature = "kafka")]
     #[command(after_help = "Example:\n  stakeout topics --create --config /etc/stakeout/stakeout.yaml")]
@@ -109,6 +127,15 @@ struct Written {
     /// A folder of detector definitions to use instead of the ones that are built in
     #[arg(long, value_name = "DIR")]
     detectors: Option<PathBuf>,
+}
+
+/// Which of several instances this is.
+#[cfg(feature = "kafka")]
+#[derive(Args)]
+struct Instance {
+    /// The name of this instance, another one for each [default: the configuration's, or the host's name]
+    #[arg(long = "instance", value_name = "NAME")]
+    name: Option<String>,
 }
 
 #[derive(Args)]
@@ -218,8 +245,22 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Run { written, threads } => {
             drop(stdout);
             tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-            service::run(written.sources(), usize::from(threads))?;
+            let threads = usize::from(threads);
+            service::run(written.sources(), &service::Role::All { threads })?;
             return Ok(0);
+        }
+        #[cfg(feature = "kafka")]
+        Command::Collect { written, instance } => {
+            drop(stdout);
+            tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+            let instance = instance.name;
+            service::run(written.sources(), &service::Role::Collect { instance })?;
+        }
+        #[cfg(feature = "kafka")]
+        Command::Detect { written, instance } => {
+            drop(stdout);
+            tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+            detect::run(&written.sources(), instance.name.as_deref())?;
         }
         Command::Check {
             schema: Some(schema), ..

@@ -5,10 +5,10 @@
 mod sample;
 
 use sample::{Numbers, assert_same, inputs, saved};
-use stakeout::domain::{Alert, Duration, Event, Finding, Networks, Timestamp};
+use stakeout::domain::{Alert, Duration, Event, Finding, Mark, Networks, Passed, Timestamp};
 use stakeout::engine::catalog::embedded;
 use stakeout::engine::order::{OrderBuffer, Stamped, TimeGuard};
-use stakeout::engine::pipeline::{Docket, Engine, Mark, Passed, Shard, Share};
+use stakeout::engine::pipeline::{Docket, Engine, Shard, Share};
 use stakeout::engine::population::{Summaries, write_summary};
 use stakeout::engine::program::{EngineBounds, Program};
 use stakeout::engine::snapshot::SnapshotProblem;

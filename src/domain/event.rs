@@ -174,6 +174,11 @@ impl Event {
         self.0.cut
     }
 
+    /// Says that values or text were cut before they came here.
+    pub fn set_cut(&mut self) {
+        self.0.cut = true;
+    }
+
     /// Adds text. Empty text is not a value and is left out.
     pub fn add_str(&mut self, field: Field, text: &str) {
         if text.is_empty() {

@@ -12,6 +12,7 @@ mod field;
 mod finding;
 mod loss;
 mod network;
+mod stream;
 mod time;
 
 pub use alert::{Actor, Alert, Supporting, Together, risk};
@@ -27,5 +28,6 @@ pub use field::{Field, FieldKind};
 pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
 pub use loss::CaptureLoss;
 pub use network::{AutonomousSystem, Direction, Neighbourhood, Networks, Prefix, PrefixMap, SystemLookup};
+pub use stream::{Mark, Passed};
 pub use time::{Duration, Timestamp};
 pub(crate) use time::{civil_from_days, days_from_civil, parse_civil};

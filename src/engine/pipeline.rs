@@ -16,7 +16,7 @@ pub use departures::{Departure, Departures};
 pub use docket::Docket;
 pub use partitions::Share;
 pub(super) use partitions::{Partitions, partition_of};
-pub use shard::{Mark, Passed, Shard};
+pub use shard::Shard;
 
 use super::order::Stamped;
 use super::partition::Partition;

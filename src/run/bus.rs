@@ -4,7 +4,10 @@
 use crate::config::{Config, KafkaConnection, SinkKind};
 use crate::domain::Mistake;
 #[cfg(feature = "kafka")]
-use crate::{config::Property, edge::bus::Connection};
+use crate::{
+    config::{KafkaCluster, Property, is_name},
+    edge::bus::Connection,
+};
 
 /// The connections of inputs and sinks, and the cluster's.
 pub(super) fn connections(config: &Config) -> impl Iterator<Item = &KafkaConnection> {
@@ -62,6 +65,20 @@ pub(super) fn connection(written: &KafkaConnection) -> anyhow::Result<Connection
         brokers: written.brokers.join(","),
         properties,
     })
+}
+
+/// What one of several instances is called: `named` on the command line, in the configuration, or like its host.
+#[cfg(feature = "kafka")]
+pub(super) fn instance(cluster: &KafkaCluster, named: Option<&str>) -> anyhow::Result<String> {
+    let name = match named.or(cluster.instance.as_deref()) {
+        Some(name) => name.to_owned(),
+        None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    anyhow::ensure!(
+        is_name(&name),
+        "`{name}` is not a name of letters, digits, `.`, `_` and `-`; name this instance (`kafka: instance`, --instance)"
+    );
+    Ok(name)
 }
 
 #[cfg(all(test, feature = "kafka"))]

@@ -2,6 +2,8 @@
 
 mod bus;
 pub mod check;
+#[cfg(feature = "kafka")]
+pub mod detect;
 pub mod detectors;
 pub mod explain;
 mod input;

@@ -2,13 +2,26 @@
 //! letters, and the topics that are written. The collector and the sink stand with their kind, in `collector/kafka` and `sink/kafka.rs`.
 
 mod alerts;
+mod broadcast;
+mod cursored;
+mod group;
 mod letters;
+mod publisher;
+mod shelf;
 mod topics;
+mod transactions;
 mod voice;
+pub mod wire;
 
 pub use alerts::{AlertRecord, read_alert};
+pub(in crate::edge) use cursored::Cursored;
+pub use broadcast::Broadcast;
+pub use group::{Change, Group, GroupFailure, Seat, SeatRecord};
 pub use letters::{DeadLetters, Letter};
+pub use publisher::{Parcel, PublishFailure, Publisher};
+pub use shelf::{Kept, Label, Note, Shelf, ShelfFailure};
 pub use topics::{Partitions, TopicForm, TopicProblem, Topics};
+pub use transactions::{CommitFailure, Output, Standing, Transactions};
 pub use voice::{Trouble, Voice};
 
 use rdkafka::ClientConfig;

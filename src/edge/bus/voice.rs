@@ -184,6 +184,12 @@ impl Voice {
         }
     }
 
+    /// Tells an error of something that is tried again.
+    pub(super) fn tell_passing(&self, error: &KafkaError) {
+        let (trouble, problem) = self.reason(error);
+        self.tell(trouble, "", &problem);
+    }
+
     /// What an error means, in words: where no broker was reached, why.
     pub fn reason(&self, error: &KafkaError) -> (Trouble, String) {
         let trouble = Trouble::of(error);

@@ -4,19 +4,8 @@
 //! counts. Whoever begins with the same `transactional.id` fences off whoever used it before.
 
 use super::{Batch, DocumentForm, Outbox, Sink, SinkFailure, Told};
-use crate::edge::bus::{AlertRecord, Connection, Trouble, Voice};
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
+use crate::edge::bus::{AlertRecord, Connection, Cursored, Trouble, Voice};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{Producer as _, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
-use std::time::{Duration, Instant};
-
-/// How long a step of a transaction may take.
-const STEP_MAX: Duration = Duration::from_secs(10);
-/// How long reaching the brokers may take.
-const REACH_MAX: Duration = Duration::from_secs(5);
-/// How long an open transaction of a process that is gone holds readers up.
-const TRANSACTION_MAX: &str = "30000";
 
 /// A topic that alerts are delivered to.
 pub struct KafkaSink {
@@ -24,17 +13,9 @@ pub struct KafkaSink {
     topic: String,
     form: DocumentForm,
     voice: Voice,
-    open: Option<Open>,
+    open: Option<Cursored>,
     /// Another process has taken over: this one delivers nothing more.
     fenced: Option<String>,
-}
-
-/// A producer whose transactional id is ours.
-struct Open {
-    producer: ThreadedProducer<Voice>,
-    group: ConsumerGroupMetadata,
-    /// The metadata of the cursor.
-    store: String,
 }
 
 impl KafkaSink {
@@ -51,67 +32,23 @@ impl KafkaSink {
     }
 
     /// Takes the transactional id over, and gives the cursor that was committed with it.
-    fn take_over(&self, outbox: &Outbox) -> Result<(Open, u64), KafkaError> {
+    fn take_over(&self, outbox: &Outbox) -> Result<(Cursored, u64), KafkaError> {
         let id = match self.connection.property("transactional.id") {
             Some(id) => id.to_owned(),
             None => format!("stakeout-{:016x}-{}", outbox.store, self.topic),
         };
-        let usual = [
-            ("linger.ms", "5"),
-            ("compression.type", "zstd"),
-            ("transaction.timeout.ms", TRANSACTION_MAX),
-            ("message.timeout.ms", "10000"),
-        ];
-        let must = [("transactional.id", id.as_str()), ("enable.idempotence", "true")];
-        let config = self.connection.client(&usual, &must);
-        let producer: ThreadedProducer<Voice> = config.create_with_context(self.voice.clone())?;
-        producer.init_transactions(REACH_MAX)?;
-        self.voice.is_reached();
-        // Asked after whatever an earlier process had open was committed or aborted.
-        let must = [
-            ("group.id", id.as_str()),
-            ("enable.auto.commit", "false"),
-            ("isolation.level", "read_committed"),
-        ];
-        let mut config = self.connection.client(&[], &must);
-        config.remove("transactional.id");
-        let reader: BaseConsumer<Voice> = config.create_with_context(self.voice.clone())?;
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(&self.topic, 0);
-        let answer = reader.committed_offsets(asked, REACH_MAX)?;
-        let store = format!("{:016x}", outbox.store);
-        let held = answer.find_partition(&self.topic, 0);
-        let held = held.filter(|held| held.metadata() == store);
-        let cursor = match held.map(|held| held.offset()) {
-            Some(Offset::Offset(cursor)) => u64::try_from(cursor).unwrap_or(0),
-            _ => 0,
-        };
-        let group = reader.group_metadata().ok_or(KafkaError::Canceled)?;
-        let open = Open { producer, group, store };
-        Ok((open, cursor))
+        Cursored::take_over(&self.connection, &id, &self.topic, outbox.store, &self.voice)
     }
 
     /// One transaction: the documents, and the cursor behind them.
-    fn transact(&self, open: &Open, batch: &Batch<'_>) -> Result<(), KafkaError> {
-        let begun = Instant::now();
-        self.voice.take_undelivered();
-        open.producer.begin_transaction()?;
-        for told in batch.told {
-            let alert = AlertRecord::new(told, self.form);
-            let record = alert.to(&self.topic);
-            open.producer.send(record).map_err(|(error, _)| error)?;
-        }
-        let mut cursor = TopicPartitionList::new();
-        let next = i64::try_from(batch.next).unwrap_or(i64::MAX);
-        cursor.add_partition_offset(&self.topic, 0, Offset::Offset(next))?;
-        if let Some(mut held) = cursor.find_partition(&self.topic, 0) {
-            held.set_metadata(&open.store);
-        }
-        open.producer
-            .send_offsets_to_transaction(&cursor, &open.group, STEP_MAX)?;
-        open.producer.commit_transaction(STEP_MAX)?;
-        self.voice.metrics().committed(begun.elapsed());
-        Ok(())
+    fn transact(&self, open: &Cursored, batch: &Batch<'_>) -> Result<(), KafkaError> {
+        open.transact(batch.next, |producer| {
+            for told in batch.told {
+                let alert = AlertRecord::new(told, self.form);
+                producer.send(alert.to(&self.topic)).map_err(|(error, _)| error)?;
+            }
+            Ok(())
+        })
     }
 
     /// What went wrong, as the sink's thread understands it. The producer is let go: what became of an open transaction
@@ -138,8 +75,7 @@ impl KafkaSink {
         }
         self.voice.tell(trouble, &self.topic, &problem);
         if let Some(open) = self.open.take() {
-            // If it can't be aborted, it is by whoever takes over.
-            let _ = open.producer.abort_transaction(Duration::from_secs(2));
+            open.let_go();
         }
         let mut failure = SinkFailure::new(problem);
         failure.refused = !trouble.may_pass();

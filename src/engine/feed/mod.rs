@@ -14,8 +14,8 @@ pub use save::FeedProblem;
 use super::decoder::log::{Format, LineDecoder};
 use super::decoder::{Output, Tally};
 use super::order::{IMPLAUSIBLE_TIME, OrderBuffer, Stamped, TimeGuard};
-use super::pipeline::Engine;
-use crate::domain::{Alert, Duration, Event, Timestamp};
+use super::pipeline::{Departure, Engine};
+use crate::domain::{Alert, Duration, Event, Mark, Timestamp};
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// An input that has given nothing for so long holds nobody up.
@@ -207,6 +207,20 @@ impl Feed {
         }
         self.sort();
         self.release(alerts);
+    }
+
+    /// What has departed to partitions elsewhere since this was asked last, and what they are told behind it. Nothing where
+    /// the partitions are here.
+    pub fn departures(&mut self) -> Option<(Vec<Departure>, Mark)> {
+        let quiet = !self.is_active();
+        let departures = self.engine.departures()?;
+        Some((departures.take(), departures.mark(quiet)))
+    }
+
+    /// Whether somebody should wait for an input.
+    fn is_active(&self) -> bool {
+        let mut inputs = self.inputs.values();
+        inputs.any(|input| input.received.plus(QUIET) >= self.received)
     }
 
     /// Judges what has been handed to the engine so far. How often this is called changes no alert.

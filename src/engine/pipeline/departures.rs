@@ -1,9 +1,8 @@
 //! Events that go to partitions elsewhere: who needs each, and what all of them are told.
 
-use super::Share;
-use super::shard::{Activity, Mark};
+use super::shard::Activity;
 use super::site::enrich;
-use crate::domain::{CaptureLoss, EntityHash, Field, KEY_GROUPS, Timestamp, write_entity};
+use crate::domain::{CaptureLoss, EntityHash, Field, KEY_GROUPS, Mark, Timestamp, write_entity};
 use crate::engine::order::Stamped;
 use crate::engine::program::Program;
 use crate::engine::selection::Selection;
@@ -93,13 +92,5 @@ impl Departures {
 
     fn partition(&self, hash: EntityHash) -> u16 {
         (hash.key_group() * usize::from(self.partitions) / KEY_GROUPS) as u16
-    }
-
-    /// The share of the key groups that a partition has.
-    pub fn share(&self, partition: u16) -> Share {
-        Share {
-            place: partition,
-            of: self.partitions,
-        }
     }
 }

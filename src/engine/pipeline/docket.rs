@@ -4,8 +4,7 @@
 //! population sets in its epoch. So a docket tells what an engine with all partitions would.
 
 use super::partitions::in_order;
-use super::shard::Passed;
-use crate::domain::{Alert, Finding, Timestamp};
+use crate::domain::{Alert, Finding, Passed, Timestamp};
 use crate::engine::population::{EpochSummary, Population, epoch_of};
 use crate::engine::program::Program;
 use crate::engine::triage::{Budget, Counters, Desk, Triage};
@@ -96,6 +95,12 @@ impl Docket {
     /// The epochs that have ended and whose whole summary has not come yet, in order.
     pub fn awaited(&self) -> impl Iterator<Item = i64> {
         self.awaited.iter().copied()
+    }
+
+    /// The epoch that the slowest partition has come to.
+    pub fn epoch(&self) -> Option<i64> {
+        let slowest = self.passed.iter().min()?;
+        (*slowest > Timestamp::MIN).then(|| epoch_of(*slowest))
     }
 
     /// A summary without anything, for partitions' summaries to be merged into.

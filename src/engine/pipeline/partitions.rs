@@ -166,7 +166,7 @@ impl Partitions {
         self.end_pause(time);
         self.reach(time);
         self.last_event = Some(time);
-        self.epoch_events += 1;
+        self.epoch_events = 1;
     }
 
     /// When collection has paused before this time, what was due before the pause is done, and silence during it is

@@ -9,7 +9,7 @@
 //! in front of that epoch's second successor, and goes on when it has got it.
 
 use super::partitions::{Judged, PAUSE, Partitions, Share};
-use crate::domain::{Finding, Timestamp};
+use crate::domain::{Finding, Mark, Passed, Timestamp};
 use crate::engine::order::Stamped;
 use crate::engine::partition::Partition;
 use crate::engine::population::{EPOCH_SECONDS, EpochSummary, Uniformity, epoch_of};
@@ -22,27 +22,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const WAITING_MAX: usize = 1 << 17;
 /// Streams that are known at once. What a further one publishes counts as the last one's.
 const STREAMS_MAX: usize = 4096;
-
-/// What a stream says to all partitions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// Every event of the stream before it has been published.
-    pub watermark: Timestamp,
-    /// From when to when there were events, for whomever, since the mark before: pauses of over 15 minutes stand between.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub active: Vec<(Timestamp, Timestamp)>,
-    /// Nothing comes at present, and nobody shall wait for it.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub quiet: bool,
-    /// Nothing will ever come again.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub retired: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_false(value: &bool) -> bool {
-    !value
-}
 
 /// One partition.
 pub struct Shard {
@@ -74,16 +53,6 @@ impl Default for Stream {
             waiting: VecDeque::new(),
         }
     }
-}
-
-/// How far a shard has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passed {
-    /// Every finding from before it has been given.
-    pub watermark: Timestamp,
-    /// Epochs that ended with events in them since this was asked last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended: Vec<i64>,
 }
 
 impl Shard {
@@ -301,7 +270,7 @@ impl Shard {
                 self.partitions.last_event = Some(next.max(from));
                 self.step_to(next)?;
                 self.partitions.reach(next);
-                self.partitions.epoch_events += 1;
+                self.partitions.epoch_events = 1;
             }
             let last = self.partitions.last_event.map_or(to, |last| last.max(to));
             self.partitions.last_event = Some(last);

@@ -6,6 +6,7 @@
 //! tried again.
 
 use super::api::Questions;
+use super::forward::{Forwarding, kinds};
 use super::keeper::Keeper;
 use super::kept;
 use super::status::Status;
@@ -76,6 +77,8 @@ pub(super) struct Judging {
     pub(super) site: Site,
     /// Partitions, and threads that run them.
     pub(super) threads: usize,
+    /// How many partitions there are elsewhere, where events are judged there.
+    pub(super) elsewhere: Option<u16>,
 }
 
 impl Judging {
@@ -84,7 +87,10 @@ impl Judging {
         let config = &self.site.config;
         let program = Program::new(&self.site.catalog, config.networks.clone(), self.site.engine_bounds())?;
         let budget = Budget::AlertsPerDay(config.alerts_per_day);
-        let engine = Engine::new(program, budget, self.threads, config.timezone.clone());
+        let engine = match self.elsewhere {
+            Some(partitions) => Engine::with_partitions_elsewhere(program, partitions),
+            None => Engine::new(program, budget, self.threads, config.timezone.clone()),
+        };
         Ok(Feed::new(engine, config.bounds.disorder_max.max(Duration::ZERO)))
     }
 
@@ -138,14 +144,21 @@ pub(super) struct Core {
     committed: Instant,
     keeper: Keeper,
     alerts: Vec<Alert>,
+    /// Where events go that are judged elsewhere. Alerts that are numbered and told are then events that depart.
+    forwarding: Option<Forwarding>,
 }
 
 impl Core {
     /// Takes up what the store holds: its snapshot, and the records after it, judged by what judged them. Then `present`
     /// judges.
-    pub(super) fn take_up(store: Arc<Store>, present: Judging, status: Arc<Status>) -> anyhow::Result<Core> {
+    pub(super) fn take_up(
+        store: Arc<Store>,
+        present: Judging,
+        status: Arc<Status>,
+        forwarding: Option<Forwarding>,
+    ) -> anyhow::Result<Core> {
         let Some(snapshot) = store.snapshot()? else {
-            let mut core = Core::new(store, present, status)?;
+            let mut core = Core::new(store, present, status, forwarding)?;
             core.read_journal(0)?;
             core.keep_now().context("keeping what judges from here on")?;
             core.record(Record::Resumed { received: now() });
@@ -162,7 +175,7 @@ impl Core {
             _ => present.clone(),
         };
         let judges_already = past.texts == present.texts;
-        let mut core = Core::new(store, past, status)?;
+        let mut core = Core::new(store, past, status, forwarding)?;
         let restored = restore(reader, state, &mut core.feed).with_context(path)?;
         tell_changes(&restored);
         core.next_told = head.next_told;
@@ -177,10 +190,24 @@ impl Core {
         Ok(core)
     }
 
-    fn new(store: Arc<Store>, judging: Judging, status: Arc<Status>) -> anyhow::Result<Core> {
+    fn new(
+        store: Arc<Store>,
+        judging: Judging,
+        status: Arc<Status>,
+        mut forwarding: Option<Forwarding>,
+    ) -> anyhow::Result<Core> {
+        let feed = judging.feed()?;
+        let durable_told = match &mut forwarding {
+            Some(forwarding) => {
+                forwarding.kinds = kinds(feed.engine().program());
+                forwarding.to.handed_on()?
+            }
+            None => store.next_told()?,
+        };
         Ok(Core {
-            feed: judging.feed()?,
-            durable_told: store.next_told()?,
+            feed,
+            durable_told,
+            forwarding,
             store,
             judging,
             status,
@@ -256,6 +283,9 @@ impl Core {
             if self.is_commit_due() {
                 self.commit_until_done();
             }
+            if self.is_hand_on_due() && !self.hand_on()? {
+                break;
+            }
             self.keeper.look(&self.status);
             if self.is_snapshot_due() {
                 self.keep();
@@ -265,6 +295,12 @@ impl Core {
         }
         self.commit_until_done();
         self.keeper.wait(&self.status);
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.close();
+        }
+        if !self.hand_on()? {
+            return Ok(());
+        }
         self.keep_now().context("keeping what was learned")
     }
 
@@ -286,7 +322,7 @@ impl Core {
         };
         self.keeper.wait(&self.status);
         // What this brings to light is told as it was judged.
-        self.settle();
+        self.settle()?;
         let before = std::mem::replace(&mut self.judging, next);
         if let Err(error) = self.keep_now() {
             self.judging = before;
@@ -425,6 +461,9 @@ impl Core {
 
     /// Alerts are numbered in their order. Those that the outbox holds already were told before the process ended.
     fn tell(&mut self) {
+        if self.forwarding.is_some() {
+            return self.depart();
+        }
         let program = self.feed.engine().program();
         let head = Letterhead {
             definitions: &program.definitions,
@@ -439,6 +478,47 @@ impl Core {
             }
             self.next_told += 1;
         }
+    }
+
+    /// Events that depart are numbered in their order. Those that were handed on already were so before the process
+    /// ended.
+    fn depart(&mut self) {
+        let (Some(forwarding), Some((departures, mark))) = (&mut self.forwarding, self.feed.departures()) else {
+            return;
+        };
+        for departure in departures {
+            if self.next_told >= self.durable_told {
+                forwarding.departures.push(departure);
+            }
+            self.next_told += 1;
+        }
+        forwarding.mark.go_on(mark);
+        forwarding.mark.quiet |= forwarding.closing;
+    }
+
+    /// Makes what has departed durable and hands it on. Gives whether that is done: when everything ends while it can't
+    /// be, it is done at the next start.
+    fn hand_on(&mut self) -> anyhow::Result<bool> {
+        self.commit_until_done();
+        let Some(forwarding) = &mut self.forwarding else {
+            return Ok(true);
+        };
+        let departures = std::mem::take(&mut forwarding.departures);
+        let next = self.next_told.max(self.durable_told);
+        if !forwarding.to.hand_on(departures, &forwarding.mark, next, &forwarding.kinds)? {
+            return Ok(false);
+        }
+        forwarding.mark.active.clear();
+        forwarding.last = Instant::now();
+        self.durable_told = next;
+        Ok(true)
+    }
+
+    fn is_hand_on_due(&self) -> bool {
+        let cluster = self.judging.site.config.service.kafka.as_ref();
+        let every = cluster.map_or(TICK, |cluster| wait(cluster.commit_every));
+        let forwarding = self.forwarding.as_ref();
+        forwarding.is_some_and(|forwarding| forwarding.is_due(every))
     }
 
     fn is_commit_due(&self) -> bool {
@@ -472,7 +552,9 @@ impl Core {
             .records
             .iter()
             .for_each(|record| self.keeper.journalled(record));
-        self.durable_told = self.next_told;
+        if self.forwarding.is_none() {
+            self.durable_told = self.next_told;
+        }
         self.gathered = Commit::default();
         self.gathered_bytes = 0;
         self.committed = Instant::now();
@@ -513,16 +595,18 @@ impl Core {
     }
 
     /// Judges, tells and commits everything that was taken.
-    fn settle(&mut self) {
+    fn settle(&mut self) -> anyhow::Result<bool> {
         self.feed.settle(&mut self.alerts);
         // What this has brought to light belongs to the records before it.
         self.tell();
         self.commit_until_done();
+        // A state that is behind what was handed on would be, if it were taken up, without what was not.
+        self.hand_on()
     }
 
     /// Writes a snapshot of everything up to the next record, with what judges from there on.
     fn write_snapshot(&mut self) -> anyhow::Result<SnapshotWriter> {
-        self.settle();
+        anyhow::ensure!(self.settle()?, "not everything could be handed on");
         self.keeper.begun = Instant::now();
         let mut writer = self.store.begin_snapshot()?;
         writer.write(&kept::head(self.next_told, &self.judging.texts)?)?;
@@ -557,6 +641,7 @@ fn past(texts: Texts, present: &Judging) -> Judging {
             site,
             texts,
             threads: present.threads,
+            elsewhere: present.elsewhere,
         },
         Err(mistakes) => {
             let first = mistakes.first().map(ToString::to_string).unwrap_or_default();

@@ -11,6 +11,9 @@ mod collecting;
 mod confine;
 mod core;
 mod credentials;
+#[cfg(feature = "kafka")]
+mod departing;
+mod forward;
 mod http;
 mod intake;
 #[cfg(feature = "kafka")]
@@ -21,16 +24,20 @@ mod listeners;
 mod reload;
 mod serve;
 mod sinks;
-mod status;
+pub(super) mod status;
 
 use self::api::Api;
 use self::collecting::{Collecting, Ends};
 use self::core::{Core, Judging};
+#[cfg(feature = "kafka")]
+pub(super) use self::departing::cluster;
+use self::forward::Forwarding;
 use self::http::Access;
 use self::intake::Intake;
 use self::reload::{Prints, Reloader};
 use self::status::Status;
 use super::check::{Site, Sources, demand};
+use crate::config::Config;
 use crate::edge::collector::queue;
 use crate::edge::store::Store;
 use anyhow::Context as _;
@@ -40,14 +47,30 @@ use std::sync::mpsc::sync_channel;
 /// How long the last requests may take to be answered.
 const ANSWER_LAST: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Who judges what is collected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// This process, on so many threads; it delivers alerts too.
+    All {
+        /// Partitions, and threads that run them.
+        threads: usize,
+    },
+    /// Other processes: events are published to them.
+    Collect {
+        /// The name of this instance, where the command line gives one.
+        instance: Option<String>,
+    },
+}
+
 /// Runs the service until SIGTERM or SIGINT.
-pub fn run(sources: Sources, threads: usize) -> anyhow::Result<()> {
+pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
     reload::survive_hangups()?;
-    let (judging, seen) = read(&sources, threads)?;
+    let (judging, seen) = read(&sources, role)?;
     let config = judging.site.config.clone();
     let service = &config.service;
     let store = Arc::new(Store::open(&service.data_dir)?);
     let status = Arc::new(Status::new()?);
+    let ends = Arc::new(Ends::default());
     status.configured(config.alerts_per_day, &service.sinks);
     let listener = http::bind(&service.http)?;
     let access = Access::new(&service.http)?;
@@ -61,13 +84,16 @@ pub fn run(sources: Sources, threads: usize) -> anyhow::Result<()> {
         .build()
         .context("starting the runtime")?;
     let hangups = reload::hangups(&runtime)?;
-    let core = Core::take_up(store.clone(), judging.clone(), status.clone())
+    let forwarding = match role {
+        Role::All { .. } => None,
+        Role::Collect { instance } => Some(forwarding(&config, instance.as_deref(), &store, &status, &ends)?),
+    };
+    let core = Core::take_up(store.clone(), judging.clone(), status.clone(), forwarding)
         .with_context(|| format!("taking up the state in {}", service.data_dir.display()))?;
     let sinks = sinks::start(&service.sinks, &store, &status)?;
     // Before collectors ask for the numbers of theirs: what is evidence should not depend on who comes first.
     let pushed_input = store.input_number("http")?;
     let (queue, mut deliveries) = queue();
-    let ends = Arc::new(Ends::default());
     let mut collecting = Collecting::new(
         store.clone(),
         status.clone(),
@@ -145,28 +171,66 @@ fn answer_last(intake: &Intake) {
     }
 }
 
+/// Where events go that other processes judge.
+#[cfg(feature = "kafka")]
+fn forwarding(
+    config: &Config,
+    instance: Option<&str>,
+    store: &Store,
+    status: &Status,
+    ends: &Ends,
+) -> anyhow::Result<Forwarding> {
+    departing::to_topic(config, instance, store, status, ends.flag())
+}
+
+/// This program publishes nothing.
+#[cfg(not(feature = "kafka"))]
+fn forwarding(_: &Config, _: Option<&str>, _: &Store, _: &Status, _: &Ends) -> anyhow::Result<Forwarding> {
+    anyhow::bail!("this program was built without Kafka (the cargo feature `kafka`)")
+}
+
 /// What the site has written, and what its files looked like when they were read.
-fn read(sources: &Sources, threads: usize) -> anyhow::Result<(Judging, Prints)> {
+fn read(sources: &Sources, role: &Role) -> anyhow::Result<(Judging, Prints)> {
     loop {
         let texts = sources.gather()?;
-        let site = with_data_dir(demand(&texts)?);
+        let mut site = with_data_dir(demand(&texts)?);
+        let (threads, elsewhere) = match role {
+            Role::All { threads } => (*threads, None),
+            Role::Collect { .. } => {
+                // Delivering is for other roles.
+                site.config.service.sinks.clear();
+                (1, partitions_elsewhere(&site.config))
+            }
+        };
         let seen = Prints::now(sources, &site.config);
         // They may have changed in between.
         if sources.gather()? == texts {
-            return Ok((Judging { texts, site, threads }, seen));
+            let judging = Judging {
+                texts,
+                site,
+                threads,
+                elsewhere,
+            };
+            return Ok((judging, seen));
         }
     }
 }
 
+/// Over how many partitions the cluster deals out the work.
+fn partitions_elsewhere(config: &Config) -> Option<u16> {
+    let cluster = config.service.kafka.as_ref();
+    cluster.map(|cluster| u16::try_from(cluster.partitions).unwrap_or(u16::MAX))
+}
+
 /// `STAKEOUT_DATA_DIR` overrides the configuration.
-fn with_data_dir(mut site: Site) -> Site {
+pub(super) fn with_data_dir(mut site: Site) -> Site {
     if let Some(folder) = std::env::var_os("STAKEOUT_DATA_DIR").filter(|folder| !folder.is_empty()) {
         site.config.service.data_dir = folder.into();
     }
     site
 }
 
-async fn wait_for_signal() {
+pub(super) async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

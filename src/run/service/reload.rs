@@ -184,10 +184,15 @@ impl Reloader {
     /// Puts to work what the site has written, whole or not at all. Gives what became of detectors that changed.
     fn try_reload(&mut self) -> Result<Option<String>, Refusal> {
         let texts = self.sources.gather()?;
+        let mut site = with_data_dir(texts.site().map_err(Refusal::Mistakes)?);
+        if self.judging.elsewhere.is_some() {
+            site.config.service.sinks.clear();
+        }
         let next = Judging {
-            site: with_data_dir(texts.site().map_err(Refusal::Mistakes)?),
+            site,
             texts,
             threads: self.judging.threads,
+            elsewhere: self.judging.elsewhere,
         };
         let (old, new) = (&self.judging.site.config, &next.site.config);
         let keys = needs_restart(old, new);
@@ -246,6 +251,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("confine", was.confine != is.confine),
         ("inputs: interfaces", was.inputs.interfaces != is.inputs.interfaces),
         ("inputs: stdin", was.inputs.stdin != is.inputs.stdin),
+        ("kafka", was.kafka != is.kafka),
         ("inputs: kafka", was.inputs.kafka != is.inputs.kafka),
         ("inputs: journal", was.inputs.journal != is.inputs.journal),
         (

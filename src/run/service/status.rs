@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 const UPDATE_EVERY: Duration = Duration::from_millis(500);
 
 /// What the service knows of itself.
-pub(super) struct Status {
-    pub(super) metrics: Metrics,
+pub(in crate::run) struct Status {
+    pub(in crate::run) metrics: Metrics,
     ready: AtomicBool,
     confinement: OnceLock<Confinement>,
     files: Mutex<Option<Arc<FileProgress>>>,
@@ -49,7 +49,7 @@ pub(super) struct Readiness {
 }
 
 impl Status {
-    pub(super) fn new() -> anyhow::Result<Status> {
+    pub(in crate::run) fn new() -> anyhow::Result<Status> {
         Ok(Status {
             metrics: Metrics::new()?,
             ready: AtomicBool::new(false),
@@ -201,7 +201,7 @@ impl Status {
         }
     }
 
-    pub(super) fn snapshot_failed(&self) {
+    pub(in crate::run) fn snapshot_failed(&self) {
         self.metrics.store_failures.with_label_values(&["snapshot"]).inc();
     }
 

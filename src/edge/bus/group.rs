@@ -1,0 +1,283 @@
+//! A member of a consumer group whose partitions carry state: what is given is held back until somebody says from where
+//! it goes on, and what is taken away is let go only when its work is committed. Other partitions go on meanwhile
+//! (cooperative-sticky), and a member is known again by its name when it comes back soon (static membership).
+
+use super::{Connection, Letter, Trouble, Voice};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long letting a partition go on may take.
+const SEEK_MAX: Duration = Duration::from_secs(5);
+/// How long a member may be silent until its partitions are given to others, and how long a transaction that it left open
+/// holds readers up.
+pub(super) const SESSION_MAX_MS: &str = "10000";
+
+/// A partition of a topic that a member may hold.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seat {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// What the group has decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// These are ours from now on.
+    Given(Vec<Seat>),
+    /// These are not ours any more, once that was accepted.
+    Taken {
+        /// Which.
+        seats: Vec<Seat>,
+        /// Whether others may hold them already, so that nothing of them can be committed.
+        lost: bool,
+    },
+}
+
+/// A record as it came.
+pub struct SeatRecord<'a>(BorrowedMessage<'a>);
+
+impl SeatRecord<'_> {
+    /// Its topic.
+    pub fn topic(&self) -> &str {
+        self.0.topic()
+    }
+
+    /// Its partition.
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// Its offset.
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// Its value.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// A dead letter about it.
+    pub fn letter(&self, reason: &'static str) -> Letter {
+        let value = self.value().unwrap_or_default();
+        Letter {
+            key: self.0.key().map(Letter::cut),
+            value: Letter::cut(value),
+            value_bytes: value.len(),
+            topic: self.0.topic().to_owned(),
+            partition: self.partition(),
+            offset: self.offset(),
+            reason,
+        }
+    }
+}
+
+/// Why a member can't go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct GroupFailure {
+    problem: String,
+}
+
+/// A member of a group.
+pub struct Group {
+    consumer: BaseConsumer<Context>,
+}
+
+struct Context {
+    voice: Voice,
+    group: String,
+    instance: String,
+    changes: Mutex<VecDeque<Change>>,
+}
+
+impl Group {
+    /// Joins a group under a name, for the partitions of these topics.
+    pub fn join(
+        connection: &Connection,
+        group: &str,
+        instance: &str,
+        topics: &[&str],
+        voice: Voice,
+    ) -> KafkaResult<Group> {
+        let usual = [
+            ("session.timeout.ms", SESSION_MAX_MS),
+            ("heartbeat.interval.ms", "1000"),
+            ("queued.max.messages.kbytes", "65536"),
+            ("fetch.max.bytes", "16777216"),
+            ("fetch.queue.backoff.ms", "10"),
+            ("fetch.wait.max.ms", "100"),
+            ("receive.message.max.bytes", "1000000000"),
+            ("statistics.interval.ms", "5000"),
+            ("topic.metadata.refresh.interval.ms", "10000"),
+        ];
+        let must = [
+            ("group.id", group),
+            ("group.instance.id", instance),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            // Where a partition begins is said each time; a place that is not there any more is an error.
+            ("auto.offset.reset", "error"),
+            ("allow.auto.create.topics", "false"),
+        ];
+        let mut config = connection.client(&usual, &must);
+        config.remove("transactional.id");
+        let consumer: BaseConsumer<Context> = config.create_with_context(Context {
+            voice,
+            group: group.to_owned(),
+            instance: instance.to_owned(),
+            changes: Mutex::default(),
+        })?;
+        consumer.subscribe(topics)?;
+        Ok(Group { consumer })
+    }
+
+    /// Waits for the next record. Has to be called every few minutes at least; [`Group::change`] may have something after
+    /// it.
+    pub fn next(&self, within: Duration) -> Result<Option<SeatRecord<'_>>, GroupFailure> {
+        let context = self.consumer.context();
+        match self.consumer.poll(within) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(SeatRecord(message))),
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                let (code, reason) = self.consumer.client().fatal_error().unwrap_or((code, code.to_string()));
+                Err(context.expelled(code, &reason))
+            }
+            Some(Err(error)) => {
+                let (trouble, problem) = context.voice.reason(&error);
+                context.voice.tell(trouble, "", &problem);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The next thing that the group has decided and that was not accepted yet.
+    pub fn change(&self) -> Option<Change> {
+        self.consumer.context().changes().front().cloned()
+    }
+
+    /// Accepts what [`Group::change`] gives: what was given is held back until [`Group::begin`].
+    pub fn accept(&self) -> KafkaResult<()> {
+        let change = self.consumer.context().changes().pop_front();
+        match change {
+            None => Ok(()),
+            Some(Change::Given(seats)) => {
+                let list = list(&seats, Some(Offset::End))?;
+                self.consumer.incremental_assign(&list)?;
+                self.consumer.pause(&list)
+            }
+            Some(Change::Taken { seats, .. }) => self.consumer.incremental_unassign(&list(&seats, None)?),
+        }
+    }
+
+    /// Lets a partition go on with the record at this offset.
+    pub fn begin(&self, seat: &Seat, offset: i64) -> KafkaResult<()> {
+        self.consumer
+            .seek(&seat.topic, seat.partition, Offset::Offset(offset), SEEK_MAX)?;
+        self.consumer.resume(&list(std::slice::from_ref(seat), None)?)
+    }
+
+    /// Nothing more comes of a partition until it is resumed.
+    pub fn pause(&self, seat: &Seat) {
+        // One that was just taken away can't be paused, and need not be.
+        let _ = list(std::slice::from_ref(seat), None).and_then(|list| self.consumer.pause(&list));
+    }
+
+    /// A partition goes on where it was paused.
+    pub fn resume(&self, seat: &Seat) {
+        let _ = list(std::slice::from_ref(seat), None).and_then(|list| self.consumer.resume(&list));
+    }
+
+    /// The end of a partition, as far as it is known.
+    pub fn end(&self, seat: &Seat) -> Option<i64> {
+        self.consumer.context().voice.end(&seat.topic, seat.partition)
+    }
+
+    /// What a transaction proves itself a member's with.
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// Whether the brokers have found that this member is no more, and its partitions others'.
+    pub fn is_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+}
+
+fn list(seats: &[Seat], offset: Option<Offset>) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for seat in seats {
+        match offset {
+            Some(offset) => list.add_partition_offset(&seat.topic, seat.partition, offset)?,
+            None => {
+                list.add_partition(&seat.topic, seat.partition);
+            }
+        }
+    }
+    Ok(list)
+}
+
+impl Context {
+    fn changes(&self) -> std::sync::MutexGuard<'_, VecDeque<Change>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn expelled(&self, code: RDKafkaErrorCode, reason: &str) -> GroupFailure {
+        let (group, instance) = (&self.group, &self.instance);
+        let problem = match Trouble::of_code(code) {
+            Trouble::Fenced => format!(
+                "another instance has joined the group `{group}` as `{instance}`; give each a name of its own \
+                 (`kafka: instance`, --instance)"
+            ),
+            _ => format!("the group `{group}`: {reason}"),
+        };
+        GroupFailure { problem }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.voice.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.voice.error(error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.voice.stats(statistics);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Context>, why: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let elements = partitions.elements();
+        let seats = elements.iter().map(|element| Seat {
+            topic: element.topic().to_owned(),
+            partition: element.partition(),
+        });
+        let seats = seats.collect();
+        let change = if why == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            Change::Given(seats)
+        } else {
+            Change::Taken {
+                seats,
+                lost: consumer.assignment_lost(),
+            }
+        };
+        self.changes().push_back(change);
+    }
+}

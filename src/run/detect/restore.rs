@@ -1,0 +1,281 @@
+//! A partition that was given is taken up on a thread of its own, while others go on: how far the group has come in it,
+//! its state from the topic of state or from the copy here, and its place.
+
+use super::Judging;
+use super::holding::{Holding, Work, take_piece};
+use crate::config::ClusterTopics;
+use crate::edge::bus::{Connection, Kept, Note, Seat, Shelf, Voice};
+use crate::engine::pipeline::{Docket, Shard, Share};
+use crate::engine::snapshot::SnapshotProblem;
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// How long to wait before a state that could not be had is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What taking up needs.
+#[derive(Clone)]
+pub(super) struct Restorer {
+    pub(super) judging: Arc<Judging>,
+    pub(super) connection: Connection,
+    pub(super) group: String,
+    pub(super) topics: ClusterTopics,
+    pub(super) snapshot_every: Duration,
+    /// Where copies of committed states are.
+    pub(super) folder: PathBuf,
+    pub(super) voice: Voice,
+    /// For questions about the topic of state.
+    pub(super) shelf: Arc<Shelf>,
+}
+
+/// A partition that is being taken up.
+pub(super) struct Restoring {
+    /// Set when it is not wanted any more.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A partition that was taken up.
+pub(super) struct Restored {
+    pub(super) holding: Holding,
+    /// Who asked: another asks anew.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Restorer {
+    /// Takes a partition up, and says so when it is done.
+    pub(super) fn start(&self, seat: Seat, done: Sender<Restored>) -> anyhow::Result<Restoring> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (restorer, told) = (self.clone(), stop.clone());
+        let name = format!("restore-{}", seat.partition);
+        let work = move || {
+            while !told.load(Ordering::Relaxed) {
+                match restorer.restore(&seat, &told) {
+                    Ok(holding) => {
+                        let stop = told.clone();
+                        // Nobody is there any more when everything ends.
+                        let _ = done.send(Restored { holding, stop });
+                        return;
+                    }
+                    Err(_) if told.load(Ordering::Relaxed) => return,
+                    Err(problem) => {
+                        tracing::error!("{}/{} can't be taken up: {problem:#}", seat.topic, seat.partition);
+                        std::thread::sleep(AGAIN);
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name(name).spawn(work);
+        thread.context("starting to take a partition up")?;
+        Ok(Restoring { stop })
+    }
+
+    fn restore(&self, seat: &Seat, stop: &AtomicBool) -> anyhow::Result<Holding> {
+        let begun = Instant::now();
+        let name = Holding::name(seat, &self.topics);
+        let shelf = Shelf::open(&self.connection, &self.group, self.voice.clone())?;
+        let committed = shelf.committed(seat, stop)?;
+        let (low, _) = shelf.bounds(seat)?;
+        let shelf_seat = Seat {
+            topic: self.topics.state.clone(),
+            partition: if seat.topic == self.topics.findings { 0 } else { seat.partition },
+        };
+        let (from, wanted) = match committed {
+            Some((_, Some(note))) => match note.chunks {
+                Some(chunks) => (Some(chunks), Some(note.snapshot)),
+                // It was begun with an empty state, and none was kept yet.
+                None => return self.begin(seat, note.snapshot, low, committed),
+            },
+            _ => (None, None),
+        };
+        let local = wanted.and_then(|wanted| read_copy(&self.copy(&name), wanted));
+        let is_local = local.is_some();
+        let kept = match local {
+            Some(kept) => Some(kept),
+            None => shelf.state(&name, &shelf_seat, from, wanted, stop, |_| {})?,
+        };
+        let Some(kept) = kept else {
+            return self.begin(seat, low, low, committed);
+        };
+        let label = kept.label;
+        let work = self.take_up(seat, &kept).with_context(|| format!("the state `{name}`"))?;
+        let mut holding = self.holding(seat, work, label.snapshot, label.found);
+        holding.chunks = label.chunks;
+        holding.note = Note {
+            v: label.v,
+            found: label.found,
+            snapshot: label.snapshot,
+            chunks: from.or(Some(0)),
+        };
+        match committed {
+            Some((next, note)) => {
+                holding.committed = next.max(label.snapshot);
+                holding.committed_found = note.map_or(label.found, |note| note.found.max(label.found));
+            }
+            None => tracing::warn!(
+                "the group has no position in {}/{}; it goes on from its state, at {}",
+                seat.topic,
+                seat.partition,
+                label.snapshot
+            ),
+        }
+        self.look_for_gap(&mut holding, low);
+        tracing::info!(
+            "{}/{} taken up: position {}, committed {}, {} bytes of state{}, {} ms",
+            seat.topic,
+            seat.partition,
+            holding.next,
+            holding.committed,
+            label.bytes,
+            if is_local { " from the copy here" } else { "" },
+            begun.elapsed().as_millis()
+        );
+        Ok(holding)
+    }
+
+    /// A partition with an empty state.
+    fn begin(
+        &self,
+        seat: &Seat,
+        at: i64,
+        low: i64,
+        committed: Option<(i64, Option<Note>)>,
+    ) -> anyhow::Result<Holding> {
+        let work = self.work(seat)?;
+        let mut holding = self.holding(seat, work, at, 0);
+        holding.note.snapshot = at;
+        if let Some((next, note)) = committed {
+            holding.committed = next.max(at);
+            holding.committed_found = note.map_or(0, |note| note.found);
+        }
+        self.look_for_gap(&mut holding, low);
+        tracing::info!("{}/{} begins at {}", seat.topic, seat.partition, holding.next);
+        Ok(holding)
+    }
+
+    /// Records that retention has taken can't be judged: that is told, and it goes on behind them.
+    fn look_for_gap(&self, holding: &mut Holding, low: i64) {
+        if holding.next >= low {
+            return;
+        }
+        let lost = low - holding.next;
+        let Seat { topic, partition } = &holding.seat;
+        self.voice.metrics().gaps(topic, "retention").inc();
+        self.voice.metrics().lost(topic).inc_by(lost as u64);
+        tracing::error!(
+            "{topic}/{partition} begins at {low}, and its state stands at {}: up to {lost} records were deleted before they \
+             were judged; lengthen the topic's retention",
+            holding.next
+        );
+        holding.next = low;
+        holding.committed = holding.committed.max(low);
+    }
+
+    fn holding(&self, seat: &Seat, work: Work, next: i64, found: u64) -> Holding {
+        let note = Note {
+            v: crate::edge::bus::wire::VERSION,
+            found,
+            snapshot: next,
+            chunks: None,
+        };
+        // Not all at once.
+        let share = f64::from(seat.partition + 1) / f64::from(self.judging.partitions.max(1));
+        let keep_at = Instant::now() + self.snapshot_every.mul_f64(share.clamp(0.0, 1.0));
+        Holding::new(seat.clone(), work, next, found, note, keep_at)
+    }
+
+    fn work(&self, seat: &Seat) -> anyhow::Result<Work> {
+        let Judging {
+            program,
+            budget,
+            partitions,
+            site,
+        } = &*self.judging;
+        if seat.topic == self.topics.findings {
+            return Ok(Work::Docket(Box::new(Docket::new(program.clone(), *budget, *partitions))));
+        }
+        let place = u16::try_from(seat.partition).unwrap_or(u16::MAX);
+        anyhow::ensure!(
+            place < *partitions,
+            "`{}` has more partitions than the configuration says ({partitions}); key groups are dealt out over them",
+            seat.topic
+        );
+        let share = Share {
+            place,
+            of: *partitions,
+        };
+        let zone = site.config.timezone.clone();
+        Ok(Work::Shard(Box::new(Shard::new(program.clone(), *budget, share, zone))))
+    }
+
+    fn take_up(&self, seat: &Seat, kept: &Kept) -> anyhow::Result<Work> {
+        let mut work = self.work(seat)?;
+        let mut rest = &kept.bytes[..];
+        let first = take_piece(&mut rest).context("it is cut")?;
+        let restored = match &mut work {
+            Work::Docket(docket) => docket.restore(first)?,
+            Work::Shard(shard) => shard.restore(first, |piece| {
+                Ok::<_, SnapshotProblem>(match take_piece(&mut rest) {
+                    Some(next) => {
+                        piece.clear();
+                        piece.extend_from_slice(next);
+                        true
+                    }
+                    None => false,
+                })
+            })?,
+        };
+        if let Some(changes) = crate::run::state::changes(&restored) {
+            tracing::info!("learned state: {changes}");
+        }
+        Ok(work)
+    }
+
+    /// The end of a partition of the topic of state: what is written from now on stands behind it.
+    pub(super) fn shelf_end(&self, seat: &Seat) -> anyhow::Result<i64> {
+        Ok(self.shelf.bounds(seat)?.1)
+    }
+
+    fn copy(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.state"))
+    }
+
+    /// Keeps a copy of a committed state here.
+    pub(super) fn write_copy(&self, name: &str, kept: &Kept) {
+        let write = || -> std::io::Result<()> {
+            let path = self.copy(name);
+            let new = path.with_extension("new");
+            let label = serde_json::to_vec(&kept.label)?;
+            let mut bytes = (label.len() as u64).to_le_bytes().to_vec();
+            bytes.extend(label);
+            bytes.extend_from_slice(&kept.bytes);
+            std::fs::write(&new, bytes)?;
+            std::fs::rename(&new, &path)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%error, "no copy of the state `{name}` could be kept in {}", self.folder.display());
+        }
+    }
+}
+
+/// The copy here, if it is of this position and whole.
+fn read_copy(path: &Path, wanted: i64) -> Option<Kept> {
+    let bytes = std::fs::read(path).ok()?;
+    let mut rest = &bytes[..];
+    let label = serde_json::from_slice(take_piece(&mut rest)?).ok()?;
+    let kept = Kept::new(rest.to_vec(), wanted, 0);
+    let expected = crate::edge::bus::Label {
+        found: kept.label.found,
+        ..label
+    };
+    (kept.label == expected).then_some(Kept { label, ..kept })
+}
