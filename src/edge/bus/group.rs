@@ -11,12 +11,12 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long letting a partition go on may take.
-const SEEK_MAX: Duration = Duration::from_secs(5);
 /// How long a member may be silent until its partitions are given to others, and how long a transaction that it left open
 /// holds readers up.
 pub(super) const SESSION_MAX_MS: &str = "10000";
@@ -88,11 +88,22 @@ impl SeatRecord<'_> {
 #[error("{problem}")]
 pub struct GroupFailure {
     problem: String,
+    is_fenced: bool,
+}
+
+impl GroupFailure {
+    /// Whether somebody has joined under the same name: another process, or this one again after brokers were away.
+    pub fn is_fenced(&self) -> bool {
+        self.is_fenced
+    }
 }
 
 /// A member of a group.
 pub struct Group {
     consumer: BaseConsumer<Context>,
+    /// What was begun: librdkafka hears of a partition only then, because one that it was told to begin somewhere else
+    /// before may go on there.
+    begun: RefCell<BTreeSet<Seat>>,
 }
 
 struct Context {
@@ -100,6 +111,8 @@ struct Context {
     group: String,
     instance: String,
     changes: Mutex<VecDeque<Change>>,
+    /// The member leaves: nothing waits for anybody any more.
+    is_leaving: AtomicBool,
 }
 
 impl Group {
@@ -140,9 +153,13 @@ impl Group {
             group: group.to_owned(),
             instance: instance.to_owned(),
             changes: Mutex::default(),
+            is_leaving: AtomicBool::new(false),
         })?;
         consumer.subscribe(topics)?;
-        Ok(Group { consumer })
+        Ok(Group {
+            consumer,
+            begun: RefCell::default(),
+        })
     }
 
     /// Waits for the next record. Has to be called every few minutes at least; [`Group::change`] may have something after
@@ -174,20 +191,27 @@ impl Group {
         let change = self.consumer.context().changes().pop_front();
         match change {
             None => Ok(()),
-            Some(Change::Given(seats)) => {
-                let list = list(&seats, Some(Offset::End))?;
-                self.consumer.incremental_assign(&list)?;
-                self.consumer.pause(&list)
+            Some(change) => self.settle(&change),
+        }
+    }
+
+    fn settle(&self, change: &Change) -> KafkaResult<()> {
+        match change {
+            Change::Given(_) => self.consumer.incremental_assign(&TopicPartitionList::new()),
+            Change::Taken { seats, .. } => {
+                let mut begun = self.begun.borrow_mut();
+                let held: Vec<Seat> = seats.iter().filter(|seat| begun.remove(seat)).cloned().collect();
+                self.consumer.incremental_unassign(&list(&held, None)?)
             }
-            Some(Change::Taken { seats, .. }) => self.consumer.incremental_unassign(&list(&seats, None)?),
         }
     }
 
     /// Lets a partition go on with the record at this offset.
     pub fn begin(&self, seat: &Seat, offset: i64) -> KafkaResult<()> {
-        self.consumer
-            .seek(&seat.topic, seat.partition, Offset::Offset(offset), SEEK_MAX)?;
-        self.consumer.resume(&list(std::slice::from_ref(seat), None)?)
+        let place = list(std::slice::from_ref(seat), Some(Offset::Offset(offset)))?;
+        self.consumer.incremental_assign(&place)?;
+        self.begun.borrow_mut().insert(seat.clone());
+        Ok(())
     }
 
     /// Nothing more comes of a partition until it is resumed.
@@ -214,6 +238,20 @@ impl Group {
     /// Whether the brokers have found that this member is no more, and its partitions others'.
     pub fn is_lost(&self) -> bool {
         self.consumer.assignment_lost()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // What is taken away while the consumer closes has to be let go at once, or it never closes.
+        self.consumer.context().is_leaving.store(true, Ordering::Relaxed);
+        let pending: Vec<Change> = self.consumer.context().changes().drain(..).collect();
+        for change in pending {
+            let settled = self.settle(&change);
+            if let Err(error) = settled {
+                tracing::debug!(%error, "leaving the group");
+            }
+        }
     }
 }
 
@@ -244,7 +282,10 @@ impl Context {
             ),
             _ => format!("the group `{group}`: {reason}"),
         };
-        GroupFailure { problem }
+        GroupFailure {
+            problem,
+            is_fenced: Trouble::of_code(code) == Trouble::Fenced,
+        }
     }
 }
 
@@ -264,6 +305,14 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Context>, why: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        if self.is_leaving.load(Ordering::Relaxed) {
+            // An error means that there is nothing left to let go.
+            let _ = match why {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(partitions),
+                _ => consumer.incremental_unassign(partitions),
+            };
+            return;
+        }
         let elements = partitions.elements();
         let seats = elements.iter().map(|element| Seat {
             topic: element.topic().to_owned(),

@@ -5,7 +5,7 @@ use super::holding::Holding;
 use super::restore::{Restored, Restorer, Restoring};
 use crate::config::{ClusterTopics, KafkaCluster, Tolerance};
 use crate::edge::bus::{
-    Broadcast, Change, CommitFailure, DeadLetters, Group, Kept, Letter, Output, Seat, Shelf, Standing, Transactions, Voice,
+    Broadcast, Change, CommitFailure, DeadLetters, Group, GroupFailure, Kept, Letter, Output, Seat, Shelf, Standing, Transactions, Voice,
 };
 use crate::engine::population::Summaries;
 use crate::run::bus;
@@ -29,6 +29,10 @@ const AGAIN: Duration = Duration::from_millis(200);
 const LAST_TRIES: usize = 3;
 /// Outputs that are held until they commit. Beyond it nothing more is taken.
 const OUTPUTS_MAX: usize = 100_000;
+
+/// How often somebody may come under this instance's name within some time: more often it is another process.
+const FENCED_MAX: usize = 5;
+const FENCED_WITHIN: Duration = Duration::from_secs(300);
 
 /// A state that is part of the next commit.
 struct Keeping {
@@ -63,6 +67,9 @@ pub(super) struct Instance {
     refused: Vec<Letter>,
     committed: Instant,
     failed: Option<Instant>,
+    /// When somebody came under this instance's name, lately.
+    fenced: Vec<Instant>,
+    name: String,
     stop: Arc<AtomicBool>,
 }
 
@@ -96,7 +103,7 @@ impl Instance {
         let population = Broadcast::open(&connection, &topics.population, voice.clone()).context("the population")?;
         let letters = DeadLetters::open(&connection, &topics.dead_letters, voice.clone()).context("dead letters")?;
         let mut transactions = Transactions::new(connection.clone(), format!("{group}.{name}"), voice.clone());
-        begin(&mut transactions, &voice, &stop)?;
+        begin(&mut transactions, &stop)?;
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
         let member = Group::join(&connection, &group, name, &wanted, voice.clone()).context("joining the group")?;
         let (done, restored) = channel();
@@ -123,6 +130,8 @@ impl Instance {
             refused: Vec::new(),
             committed: Instant::now(),
             failed: None,
+            fenced: Vec::new(),
+            name: name.to_owned(),
             stop,
         })
     }
@@ -130,20 +139,50 @@ impl Instance {
     /// Works until everything ends.
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
-            self.change()?;
-            self.begin_restored()?;
-            self.learn();
-            if self.outputs.len() < OUTPUTS_MAX {
-                self.take()?;
-            } else {
-                std::thread::sleep(IDLE);
-            }
-            self.keep_one();
-            if self.is_commit_due() {
-                self.commit()?;
+            if let Err(failure) = self.step() {
+                self.join_again(failure)?;
             }
         }
         self.end()
+    }
+
+    fn step(&mut self) -> anyhow::Result<()> {
+        self.change()?;
+        self.begin_restored()?;
+        self.learn();
+        if self.outputs.len() < OUTPUTS_MAX {
+            self.take()?;
+        } else {
+            std::thread::sleep(IDLE);
+        }
+        self.keep_one();
+        if self.is_commit_due() {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Somebody has come under this instance's name. After brokers were away that may have been this process itself:
+    /// it joins again, with nothing in its hands. When that happens again and again there is another one.
+    fn join_again(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
+        let is_fenced = failure.downcast_ref::<GroupFailure>().is_some_and(GroupFailure::is_fenced)
+            || matches!(failure.downcast_ref(), Some(CommitFailure::Fenced { .. }));
+        self.fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
+        if !is_fenced || self.fenced.len() >= FENCED_MAX {
+            return Err(failure);
+        }
+        self.fenced.push(Instant::now());
+        tracing::warn!("joining the group again: {failure:#}");
+        let seats: Vec<Seat> = self.held.keys().chain(self.restoring.keys()).cloned().collect();
+        for seat in seats {
+            self.give_up(&seat);
+        }
+        let topics = self.topics();
+        let wanted = [topics.events.as_str(), topics.findings.as_str()];
+        begin(&mut self.transactions, &self.stop)?;
+        let (connection, group) = (&self.restorer.connection, &self.restorer.group);
+        self.group = Group::join(connection, group, &self.name, &wanted, self.voice.clone()).context("joining the group")?;
+        Ok(())
     }
 
     fn topics(&self) -> ClusterTopics {
@@ -516,13 +555,12 @@ impl Instance {
 }
 
 /// Takes the transactional id over, as soon as brokers answer.
-fn begin(transactions: &mut Transactions, voice: &Voice, stop: &AtomicBool) -> anyhow::Result<()> {
+fn begin(transactions: &mut Transactions, stop: &AtomicBool) -> anyhow::Result<()> {
     loop {
         match transactions.begin() {
             Ok(()) => return Ok(()),
             Err(CommitFailure::Aborted { problem }) => {
                 tracing::error!("detect waits for the brokers: {problem}");
-                let _ = voice;
                 anyhow::ensure!(!stop.load(Ordering::Relaxed), "everything ends before a broker was reached");
                 std::thread::sleep(Duration::from_secs(1));
             }
