@@ -96,7 +96,7 @@ fn publish(events: Vec<Stamped>, partitions: u16, end: Timestamp, numbers: &mut 
 
 /// What a partition tells triage.
 enum Told {
-    Finding(Finding),
+    Finding(Box<Finding>),
     Passed(Passed),
 }
 
@@ -106,11 +106,11 @@ struct Detecting {
     told: VecDeque<Told>,
 }
 
-impl Detecting {
-    fn new(place: u16, of: u16, budget: Budget) -> Shard {
-        Shard::new(program(), budget, Share { place, of }, jiff::tz::TimeZone::UTC)
-    }
+fn shard(place: u16, of: u16, budget: Budget) -> Shard {
+    Shard::new(program(), budget, Share { place, of }, jiff::tz::TimeZone::UTC)
+}
 
+impl Detecting {
     /// Takes some records and does what can be done with them.
     fn take(&mut self, most: u64, summaries: &mut Summaries) {
         for _ in 0..most {
@@ -118,7 +118,9 @@ impl Detecting {
             if !ready {
                 return;
             }
-            let Some((stream, letter)) = self.letters.pop_front() else { return };
+            let Some((stream, letter)) = self.letters.pop_front() else {
+                return;
+            };
             let stream = format!("collector-{stream}");
             match letter {
                 Letter::Event(stamped) => {
@@ -133,7 +135,8 @@ impl Detecting {
     fn absorb(&mut self, summaries: &mut Summaries) -> bool {
         loop {
             let done = self.shard.work().is_ok();
-            self.told.extend(self.shard.findings().map(Told::Finding));
+            self.told
+                .extend(self.shard.findings().map(|finding| Told::Finding(Box::new(finding))));
             for (epoch, summary) in self.shard.summaries() {
                 let bytes = write_summary(&summary, self.shard.program()).expect("memory");
                 let place = self.shard.share().place;
@@ -161,7 +164,7 @@ impl Detecting {
     fn move_elsewhere(&mut self, budget: Budget) {
         let pieces = self.saved();
         let Share { place, of } = self.shard.share();
-        self.shard = Detecting::new(place, of, budget);
+        self.shard = shard(place, of, budget);
         let mut rest = pieces[1..].iter();
         let next = |piece: &mut Vec<u8>| -> Result<bool, SnapshotProblem> {
             Ok(rest.next().map(|next| piece.clone_from(next)).is_some())
@@ -171,7 +174,13 @@ impl Detecting {
 }
 
 /// The same with the work shared.
-fn shared(streams: Vec<Vec<Stamped>>, partitions: u16, budget: Budget, end: Timestamp, seed: u64) -> (Vec<Alert>, Vec<Vec<u8>>) {
+fn shared(
+    streams: Vec<Vec<Stamped>>,
+    partitions: u16,
+    budget: Budget,
+    end: Timestamp,
+    seed: u64,
+) -> (Vec<Alert>, Vec<Vec<u8>>) {
     let mut numbers = Numbers(seed);
     let mut topics: Vec<Vec<VecDeque<Vec<Letter>>>> = (0..partitions).map(|_| Vec::new()).collect();
     for events in streams {
@@ -199,7 +208,7 @@ fn shared(streams: Vec<Vec<Stamped>>, partitions: u16, budget: Budget, end: Time
             letters.extend(parcel.into_iter().map(|letter| (stream, letter)));
         }
         shards.push(Detecting {
-            shard: Detecting::new(place, partitions, budget),
+            shard: shard(place, partitions, budget),
             letters,
             told: VecDeque::new(),
         });
@@ -208,7 +217,10 @@ fn shared(streams: Vec<Vec<Stamped>>, partitions: u16, budget: Budget, end: Time
     let mut docket = Docket::new(program(), budget, partitions);
     let mut alerts = Vec::new();
     let mut rounds = 0;
-    while shards.iter().any(|shard| !shard.letters.is_empty() || !shard.told.is_empty()) {
+    while shards
+        .iter()
+        .any(|shard| !shard.letters.is_empty() || !shard.told.is_empty())
+    {
         rounds += 1;
         assert!(rounds < 1_000_000, "nobody waits for ever");
         let place = numbers.below(u64::from(partitions));
@@ -219,7 +231,7 @@ fn shared(streams: Vec<Vec<Stamped>>, partitions: u16, budget: Budget, end: Time
         detecting.take(numbers.below(2000), &mut summaries);
         for _ in 0..numbers.below(50) {
             match detecting.told.pop_front() {
-                Some(Told::Finding(finding)) => docket.finding(finding),
+                Some(Told::Finding(finding)) => docket.finding(*finding),
                 Some(Told::Passed(passed)) => docket.partition_passed(place as u16, passed),
                 None => break,
             }
@@ -249,8 +261,16 @@ fn shared_work_gives_the_same_alerts_and_learns_the_same() {
     for seed in SEEDS {
         let inputs: Vec<(usize, Vec<Event>)> = inputs(seed).into_iter().enumerate().collect();
         let all = merged(&inputs);
-        let end = all.last().expect("events").engine_time.plus(Duration::from_seconds(3 * 3600));
-        let budget = if seed == 7 { Budget::AlertsPerDay(20.0) } else { Budget::Unlimited };
+        let end = all
+            .last()
+            .expect("events")
+            .engine_time
+            .plus(Duration::from_seconds(3 * 3600));
+        let budget = if seed == 7 {
+            Budget::AlertsPerDay(20.0)
+        } else {
+            Budget::Unlimited
+        };
         let (alerts, groups) = alone(&all, budget, end);
         assert!(alerts.len() >= 3, "{}", alerts.len());
         for (streams, partitions) in [(1, 1), (1, 3), (2, 5), (3, 24)] {
@@ -272,14 +292,16 @@ fn shared_work_gives_the_same_alerts_and_learns_the_same() {
 #[test]
 fn a_state_of_another_share_is_refused() {
     let mut detecting = Detecting {
-        shard: Detecting::new(1, 3, Budget::Unlimited),
+        shard: shard(1, 3, Budget::Unlimited),
         letters: VecDeque::new(),
         told: VecDeque::new(),
     };
     let pieces = detecting.saved();
     for (place, of) in [(0, 3), (1, 4)] {
-        let mut other = Detecting::new(place, of, Budget::Unlimited);
-        let problem = other.restore::<SnapshotProblem>(&pieces[0], |_| Ok(false)).expect_err("another share");
+        let mut other = shard(place, of, Budget::Unlimited);
+        let problem = other
+            .restore::<SnapshotProblem>(&pieces[0], |_| Ok(false))
+            .expect_err("another share");
         assert!(problem.to_string().contains("partition 1 of 3"), "{problem}");
     }
 }

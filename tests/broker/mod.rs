@@ -1,5 +1,7 @@
 //! A real broker for tests: Apache Kafka, started once for a test program and ended with it.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};

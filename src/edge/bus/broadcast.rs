@@ -40,7 +40,7 @@ impl Broadcast {
     }
 
     /// The next record, as far as one has come: its key, and its value where it has one.
-    pub fn next(&mut self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    pub fn take_next(&mut self) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
         loop {
             match self.reader.poll(Duration::ZERO)? {
                 Ok(message) => {

@@ -14,8 +14,8 @@ mod voice;
 pub mod wire;
 
 pub use alerts::{AlertRecord, read_alert};
-pub(in crate::edge) use cursored::Cursored;
 pub use broadcast::Broadcast;
+pub(in crate::edge) use cursored::Cursored;
 pub use group::{Change, Group, GroupFailure, Seat, SeatRecord};
 pub use letters::{DeadLetters, Letter};
 pub use publisher::{Parcel, PublishFailure, Publisher};

@@ -38,7 +38,9 @@ pub struct Parcel {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishFailure {
     /// Another process has taken over.
-    #[error("another process has taken over the transactional.id `{id}`; give each instance a name of its own (`kafka: instance`)")]
+    #[error(
+        "another process has taken over the transactional.id `{id}`; give each instance a name of its own (`kafka: instance`)"
+    )]
     Fenced {
         /// The transactional id.
         id: String,
@@ -66,7 +68,10 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes to a topic of so many partitions. `id` is the transactional id, `store` names the store whose events are
     /// counted. Gives up waiting for brokers once `stop` is set.
-    #[allow(clippy::too_many_arguments, reason = "each is of its own type or named at the one place that calls")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is of its own type or named at the one place that calls"
+    )]
     pub fn new(
         connection: Connection,
         topic: &str,
@@ -110,7 +115,13 @@ impl Publisher {
 
     /// Publishes events, and a mark behind them to every partition; `next` is the number of the next event after them.
     /// Goes on trying until it is done. `kinds` are the names of the kinds of entities.
-    pub fn publish(&mut self, parcels: &[Parcel], mark: &Mark, next: u64, kinds: &[String]) -> Result<(), PublishFailure> {
+    pub fn publish(
+        &mut self,
+        parcels: &[Parcel],
+        mark: &Mark,
+        next: u64,
+        kinds: &[String],
+    ) -> Result<(), PublishFailure> {
         loop {
             let error = match self.open.take() {
                 Some(open) => match self.transact(&open, parcels, mark, next, kinds) {
@@ -171,7 +182,10 @@ impl Publisher {
             }
             Trouble::UnknownTopic => format!("there is no topic `{}`, or it has fewer partitions", self.topic),
             Trouble::Authorization => format!("the brokers do not allow it: {problem}"),
-            Trouble::TooLarge => format!("an event is larger than `{}` takes: {problem}; raise max.message.bytes", self.topic),
+            Trouble::TooLarge => format!(
+                "an event is larger than `{}` takes: {problem}; raise max.message.bytes",
+                self.topic
+            ),
             _ => problem,
         };
         self.voice.tell(trouble, &self.topic, &problem);
@@ -194,7 +208,9 @@ pub(super) fn send(
     value: &[u8],
 ) -> Result<(), KafkaError> {
     loop {
-        let record = BaseRecord::<(), [u8]>::to(topic).partition(i32::from(partition)).payload(value);
+        let record = BaseRecord::<(), [u8]>::to(topic)
+            .partition(i32::from(partition))
+            .payload(value);
         match producer.send(record) {
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {

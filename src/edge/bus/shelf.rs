@@ -70,7 +70,9 @@ pub enum ShelfFailure {
     #[error("{0}")]
     Kafka(#[from] KafkaError),
     /// It is not there, or not whole.
-    #[error("the state of `{name}` is not whole on `{topic}`: {problem}; restore the topic, or reset the group's offset of this partition to begin anew")]
+    #[error(
+        "the state of `{name}` is not whole on `{topic}`: {problem}; restore the topic, or reset the group's offset of this partition to begin anew"
+    )]
     Broken {
         /// The name under which it is kept.
         name: String,
@@ -126,7 +128,10 @@ pub struct Shelf {
 impl Shelf {
     /// For a group.
     pub fn open(connection: &Connection, group: &str, voice: Voice) -> Result<Shelf, KafkaError> {
-        let usual = [("receive.message.max.bytes", "1000000000"), ("fetch.wait.max.ms", "100")];
+        let usual = [
+            ("receive.message.max.bytes", "1000000000"),
+            ("fetch.wait.max.ms", "100"),
+        ];
         let must = [
             ("group.id", group),
             ("enable.auto.commit", "false"),
@@ -209,7 +214,9 @@ impl Shelf {
                 Some(Ok(message)) => message,
             };
             last = Instant::now();
-            let Some(part) = message.key().and_then(|key| part(key, name)) else { continue };
+            let Some(part) = message.key().and_then(|key| part(key, name)) else {
+                continue;
+            };
             let value = message.payload().unwrap_or_default();
             progress(value.len());
             match part {
@@ -222,7 +229,10 @@ impl Shelf {
                 Part::Label => {
                     let label: Label = serde_json::from_slice(value).map_err(|error| broken(error.to_string()))?;
                     if label.v != super::wire::VERSION {
-                        return Err(broken(format!("its form has version {}; run the version that wrote it", label.v)));
+                        return Err(broken(format!(
+                            "its form has version {}; run the version that wrote it",
+                            label.v
+                        )));
                     }
                     if wanted.is_none_or(|wanted| wanted == label.snapshot) {
                         found = Some(gather(&chunks, label).map_err(broken)?);
@@ -259,7 +269,9 @@ fn part(key: &[u8], name: &str) -> Option<Part> {
 fn gather(chunks: &BTreeMap<u32, Vec<u8>>, label: Label) -> Result<Kept, String> {
     let mut bytes = Vec::with_capacity(label.bytes.min(1 << 32) as usize);
     for number in 0..label.chunks {
-        let chunk = chunks.get(&number).ok_or_else(|| format!("chunk {number} is missing"))?;
+        let chunk = chunks
+            .get(&number)
+            .ok_or_else(|| format!("chunk {number} is missing"))?;
         bytes.extend_from_slice(chunk);
     }
     if (bytes.len() as u64, xxh3_64(&bytes)) != (label.bytes, label.hash) {
@@ -299,13 +311,19 @@ mod tests {
         let mut chunks = BTreeMap::new();
         let large = Kept::new(bytes(3 * CHUNK_BYTES + 1), 77, 5);
         assert_eq!(large.label.chunks, 4);
-        assert_eq!(read(&large.outputs("events-3", "state", 3, 0), &mut chunks), Ok(large.clone()));
+        assert_eq!(
+            read(&large.outputs("events-3", "state", 3, 0), &mut chunks),
+            Ok(large.clone())
+        );
         let small = Kept::new(bytes(10), 78, 6);
         assert_eq!(read(&small.outputs("events-3", "state", 3, 4), &mut chunks), Ok(small));
         assert_eq!(chunks.len(), 1, "what the larger one had more is gone");
         let mut outputs = large.outputs("events-3", "state", 3, 1);
         outputs.remove(2);
-        assert_eq!(read(&outputs, &mut BTreeMap::new()), Err("chunk 2 is missing".to_owned()));
+        assert_eq!(
+            read(&outputs, &mut BTreeMap::new()),
+            Err("chunk 2 is missing".to_owned())
+        );
         assert!(part(b"events-31/0", "events-3").is_none());
         assert!(part(b"events-3/x", "events-3").is_none());
     }

@@ -78,7 +78,9 @@ impl Trouble {
             | Code::RequestTimedOut
             | Code::MessageTimedOut => Trouble::Unreachable,
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Trouble::UnknownTopic,
-            Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId => Trouble::Fenced,
+            Code::Fenced | Code::InvalidProducerEpoch | Code::ProducerFenced | Code::FencedInstanceId => {
+                Trouble::Fenced
+            }
             Code::MessageSizeTooLarge | Code::InvalidMessageSize => Trouble::TooLarge,
             _ => Trouble::Other,
         }

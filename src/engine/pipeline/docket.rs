@@ -128,7 +128,11 @@ impl Docket {
         let mut missing = Ok(());
         for finding in self.waiting.iter().take(due) {
             let epoch = epoch_of(finding.at);
-            if let Some(awaited) = self.awaited.front().filter(|awaited| **awaited <= epoch.saturating_sub(2)) {
+            if let Some(awaited) = self
+                .awaited
+                .front()
+                .filter(|awaited| **awaited <= epoch.saturating_sub(2))
+            {
                 missing = Err(*awaited);
                 break;
             }

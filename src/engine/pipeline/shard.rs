@@ -133,7 +133,10 @@ impl Shard {
             }
         }
         let last = self.partitions.last_event.unwrap_or(Timestamp::MIN);
-        let new = mark.active.into_iter().filter(|(begin, end)| begin <= end && *end > last);
+        let new = mark
+            .active
+            .into_iter()
+            .filter(|(begin, end)| begin <= end && *end > last);
         self.active.extend(new);
     }
 
@@ -149,6 +152,13 @@ impl Shard {
     /// Judges everything whose time has come, as far as the summaries of all partitions are there. Gives the epoch whose
     /// summary is missing, where one is.
     pub fn work(&mut self) -> Result<(), i64> {
+        let done = self.go_on();
+        // Whatever stops it, what it has passed is judged.
+        self.partitions.run_batch();
+        done
+    }
+
+    fn go_on(&mut self) -> Result<(), i64> {
         loop {
             let horizon = self.merged_horizon();
             let next = self.next_before(horizon);
@@ -160,11 +170,15 @@ impl Shard {
                     self.horizon = horizon;
                     self.partitions.advance(horizon);
                 }
-                break;
+                return Ok(());
             };
             self.step_to(time)?;
-            let Some(mut stamped) = self.streams.get_mut(&name).and_then(|stream| stream.waiting.pop_front()) else {
-                break;
+            let Some(mut stamped) = self
+                .streams
+                .get_mut(&name)
+                .and_then(|stream| stream.waiting.pop_front())
+            else {
+                return Ok(());
             };
             self.waiting -= 1;
             // What comes behind the horizon counts at it, as a late event does.
@@ -172,8 +186,6 @@ impl Shard {
             self.horizon = self.horizon.max(time);
             self.partitions.push(stamped);
         }
-        self.partitions.run_batch();
-        Ok(())
     }
 
     /// What was found since this was asked last, in order.
@@ -220,7 +232,12 @@ impl Shard {
 
     /// Takes the summary of all partitions about the first epoch of [`Shard::awaited`].
     pub fn absorb(&mut self, whole: &EpochSummary) {
-        if let Some(epoch) = self.partitions.awaited.as_mut().and_then(|awaited| awaited.epochs.pop_front()) {
+        if let Some(epoch) = self
+            .partitions
+            .awaited
+            .as_mut()
+            .and_then(|awaited| awaited.epochs.pop_front())
+        {
             self.partitions.population.absorb(epoch, whole);
         }
     }

@@ -109,7 +109,11 @@ impl Docket {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Restored, SnapshotProblem> {
         let saved: SavedDocket<'_> = read(bytes)?;
         if saved.passed.len() != self.passed.len() {
-            let reason = format!("it is of {} partitions, and there are {}", saved.passed.len(), self.passed.len());
+            let reason = format!(
+                "it is of {} partitions, and there are {}",
+                saved.passed.len(),
+                self.passed.len()
+            );
             return Err(SnapshotProblem::Corrupt { reason });
         }
         let succession = Succession::new(&saved.catalog, &self.program);

@@ -84,7 +84,10 @@ impl Summaries {
             return Err(SummaryProblem::OtherDetectors);
         }
         let (_, summary): (u64, EpochSummary) = postcard::from_bytes(body).map_err(damaged)?;
-        let (seen, sum) = self.open.entry(epoch).or_insert_with(|| (BTreeSet::new(), self.blank.clone()));
+        let (seen, sum) = self
+            .open
+            .entry(epoch)
+            .or_insert_with(|| (BTreeSet::new(), self.blank.clone()));
         if seen.insert(partition) {
             sum.merge(&summary);
         }
@@ -104,7 +107,9 @@ impl Summaries {
     pub fn missing(&self, epoch: i64) -> Vec<u16> {
         let seen = self.open.get(&epoch).map(|(seen, _)| seen);
         let partitions = 0..self.partitions as u16;
-        partitions.filter(|partition| seen.is_none_or(|seen| !seen.contains(partition))).collect()
+        partitions
+            .filter(|partition| seen.is_none_or(|seen| !seen.contains(partition)))
+            .collect()
     }
 
     /// Nobody asks for epochs before this one any more.

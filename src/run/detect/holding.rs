@@ -141,8 +141,15 @@ impl Holding {
     }
 
     /// Triage.
-    fn hear(&mut self, judging: &Judging, topics: &ClusterTopics, outputs: &mut Vec<(Seat, Output)>) -> Result<(), i64> {
-        let Work::Docket(docket) = &mut self.work else { return Ok(()) };
+    fn hear(
+        &mut self,
+        judging: &Judging,
+        topics: &ClusterTopics,
+        outputs: &mut Vec<(Seat, Output)>,
+    ) -> Result<(), i64> {
+        let Work::Docket(docket) = &mut self.work else {
+            return Ok(());
+        };
         let mut alerts = Vec::new();
         let done = docket.work(&mut alerts);
         let head = Letterhead {
@@ -199,7 +206,9 @@ impl Holding {
 
     /// How far a shard has come, if that was not told yet.
     pub(super) fn tell_passed(&mut self, topics: &ClusterTopics) -> Option<Output> {
-        let Work::Shard(shard) = &mut self.work else { return None };
+        let Work::Shard(shard) = &mut self.work else {
+            return None;
+        };
         let passed = shard.passed();
         if passed.ended.is_empty() && self.passed.as_ref() == Some(&passed) {
             return None;

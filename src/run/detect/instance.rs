@@ -5,7 +5,8 @@ use super::holding::Holding;
 use super::restore::{Restored, Restorer, Restoring};
 use crate::config::{ClusterTopics, KafkaCluster, Tolerance};
 use crate::edge::bus::{
-    Broadcast, Change, CommitFailure, DeadLetters, Group, GroupFailure, Kept, Letter, Output, Seat, Shelf, Standing, Transactions, Voice,
+    Broadcast, Change, CommitFailure, DeadLetters, Group, GroupFailure, Kept, Letter, Output, Seat, Shelf, Standing,
+    Transactions, Voice,
 };
 use crate::engine::population::Summaries;
 use crate::run::bus;
@@ -107,7 +108,12 @@ impl Instance {
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
         let member = Group::join(&connection, &group, name, &wanted, voice.clone()).context("joining the group")?;
         let (done, restored) = channel();
-        tracing::info!(group, instance = name, "ready to judge the events in `{}`", topics.events);
+        tracing::info!(
+            group,
+            instance = name,
+            "ready to judge the events in `{}`",
+            topics.events
+        );
         Ok(Instance {
             judging,
             cluster,
@@ -165,7 +171,9 @@ impl Instance {
     /// Somebody has come under this instance's name. After brokers were away that may have been this process itself:
     /// it joins again, with nothing in its hands. When that happens again and again there is another one.
     fn join_again(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
-        let is_fenced = failure.downcast_ref::<GroupFailure>().is_some_and(GroupFailure::is_fenced)
+        let is_fenced = failure
+            .downcast_ref::<GroupFailure>()
+            .is_some_and(GroupFailure::is_fenced)
             || matches!(failure.downcast_ref(), Some(CommitFailure::Fenced { .. }));
         self.fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
         if !is_fenced || self.fenced.len() >= FENCED_MAX {
@@ -181,7 +189,8 @@ impl Instance {
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
         begin(&mut self.transactions, &self.stop)?;
         let (connection, group) = (&self.restorer.connection, &self.restorer.group);
-        self.group = Group::join(connection, group, &self.name, &wanted, self.voice.clone()).context("joining the group")?;
+        self.group =
+            Group::join(connection, group, &self.name, &wanted, self.voice.clone()).context("joining the group")?;
         Ok(())
     }
 
@@ -262,7 +271,7 @@ impl Instance {
     /// Takes what other partitions have summed up.
     fn learn(&mut self) {
         let mut learned = false;
-        while let Some((key, value)) = self.population.next() {
+        while let Some((key, value)) = self.population.take_next() {
             learned |= self.learn_record(&key, value.as_deref());
         }
         if !learned {
@@ -377,7 +386,11 @@ impl Instance {
         for keeping in &self.keeping {
             outputs.extend(self.outputs_of(keeping));
         }
-        let standings: Vec<Standing> = self.held.values().filter_map(|holding| self.standing(holding)).collect();
+        let standings: Vec<Standing> = self
+            .held
+            .values()
+            .filter_map(|holding| self.standing(holding))
+            .collect();
         self.committed = Instant::now();
         if outputs.is_empty() && standings.iter().all(|standing| self.is_committed(standing)) {
             return Ok(true);
@@ -402,7 +415,9 @@ impl Instance {
         let topics = &self.cluster.topics;
         let name = Holding::name(&keeping.seat, topics);
         let before = self.held.get(&keeping.seat).map_or(0, |holding| holding.chunks);
-        keeping.kept.outputs(&name, &topics.state, self.shelf(&keeping.seat).partition, before)
+        keeping
+            .kept
+            .outputs(&name, &topics.state, self.shelf(&keeping.seat).partition, before)
     }
 
     /// Where the state of a partition is kept.
@@ -410,7 +425,11 @@ impl Instance {
         let topics = &self.cluster.topics;
         Seat {
             topic: topics.state.clone(),
-            partition: if seat.topic == topics.findings { 0 } else { seat.partition },
+            partition: if seat.topic == topics.findings {
+                0
+            } else {
+                seat.partition
+            },
         }
     }
 
@@ -441,7 +460,10 @@ impl Instance {
                 holding.committed_at_all = true;
                 let end = self.group.end(&standing.seat).unwrap_or(standing.next);
                 let lag = (end - standing.next).max(0);
-                self.voice.metrics().lag(&standing.seat.topic, standing.seat.partition).set(lag);
+                self.voice
+                    .metrics()
+                    .lag(&standing.seat.topic, standing.seat.partition)
+                    .set(lag);
             }
         }
         for keeping in std::mem::take(&mut self.keeping) {
@@ -465,7 +487,10 @@ impl Instance {
             let has_moved = holding.next > holding.note.snapshot || holding.note.chunks.is_none();
             holding.keep_at <= now && has_moved && holding.next >= holding.committed
         });
-        let Some(seat) = due.min_by_key(|holding| holding.keep_at).map(|holding| holding.seat.clone()) else {
+        let Some(seat) = due
+            .min_by_key(|holding| holding.keep_at)
+            .map(|holding| holding.seat.clone())
+        else {
             return;
         };
         self.keep(&seat);
@@ -494,7 +519,11 @@ impl Instance {
         let chunks_at = match self.restorer.shelf_end(&shelf) {
             Ok(end) => end,
             Err(problem) => {
-                tracing::warn!("the state of {}/{} is kept later: {problem:#}", seat.topic, seat.partition);
+                tracing::warn!(
+                    "the state of {}/{} is kept later: {problem:#}",
+                    seat.topic,
+                    seat.partition
+                );
                 return;
             }
         };
@@ -523,7 +552,12 @@ impl Instance {
         let says = record(format!("needed/{name}"), Some(needed.to_string().into_bytes()));
         self.outputs.push((seat.clone(), says));
         let all = usize::from(self.judging.partitions) + 1;
-        let Some(oldest) = self.needed_from.values().min().filter(|_| self.needed_from.len() >= all) else {
+        let Some(oldest) = self
+            .needed_from
+            .values()
+            .min()
+            .filter(|_| self.needed_from.len() >= all)
+        else {
             return;
         };
         self.summaries.forget_before(*oldest);
@@ -531,9 +565,14 @@ impl Instance {
             return;
         }
         let partition = u16::try_from(seat.partition).unwrap_or(u16::MAX);
-        let old = self.published.get(&partition).into_iter().flat_map(|epochs| epochs.range(..*oldest));
+        let old = self
+            .published
+            .get(&partition)
+            .into_iter()
+            .flat_map(|epochs| epochs.range(..*oldest));
         for epoch in old {
-            self.outputs.push((seat.clone(), record(format!("{epoch}/{partition}"), None)));
+            self.outputs
+                .push((seat.clone(), record(format!("{epoch}/{partition}"), None)));
         }
     }
 
@@ -561,7 +600,10 @@ fn begin(transactions: &mut Transactions, stop: &AtomicBool) -> anyhow::Result<(
             Ok(()) => return Ok(()),
             Err(CommitFailure::Aborted { problem }) => {
                 tracing::error!("detect waits for the brokers: {problem}");
-                anyhow::ensure!(!stop.load(Ordering::Relaxed), "everything ends before a broker was reached");
+                anyhow::ensure!(
+                    !stop.load(Ordering::Relaxed),
+                    "everything ends before a broker was reached"
+                );
                 std::thread::sleep(Duration::from_secs(1));
             }
             Err(failure) => return Err(failure.into()),

@@ -87,7 +87,11 @@ impl Restorer {
         let (low, _) = shelf.bounds(seat)?;
         let shelf_seat = Seat {
             topic: self.topics.state.clone(),
-            partition: if seat.topic == self.topics.findings { 0 } else { seat.partition },
+            partition: if seat.topic == self.topics.findings {
+                0
+            } else {
+                seat.partition
+            },
         };
         let (from, wanted) = match committed {
             Some((_, Some(note))) => match note.chunks {
@@ -107,7 +111,9 @@ impl Restorer {
             return self.begin(seat, low, low, committed);
         };
         let label = kept.label;
-        let work = self.take_up(seat, &kept).with_context(|| format!("the state `{name}`"))?;
+        let work = self
+            .take_up(seat, &kept)
+            .with_context(|| format!("the state `{name}`"))?;
         let mut holding = self.holding(seat, work, label.snapshot, label.found);
         holding.chunks = label.chunks;
         holding.note = Note {
@@ -143,13 +149,7 @@ impl Restorer {
     }
 
     /// A partition with an empty state.
-    fn begin(
-        &self,
-        seat: &Seat,
-        at: i64,
-        low: i64,
-        committed: Option<(i64, Option<Note>)>,
-    ) -> anyhow::Result<Holding> {
+    fn begin(&self, seat: &Seat, at: i64, low: i64, committed: Option<(i64, Option<Note>)>) -> anyhow::Result<Holding> {
         let work = self.work(seat)?;
         let mut holding = self.holding(seat, work, at, 0);
         holding.note.snapshot = at;
@@ -201,7 +201,11 @@ impl Restorer {
             site,
         } = &*self.judging;
         if seat.topic == self.topics.findings {
-            return Ok(Work::Docket(Box::new(Docket::new(program.clone(), *budget, *partitions))));
+            return Ok(Work::Docket(Box::new(Docket::new(
+                program.clone(),
+                *budget,
+                *partitions,
+            ))));
         }
         let place = u16::try_from(seat.partition).unwrap_or(u16::MAX);
         anyhow::ensure!(
@@ -209,10 +213,7 @@ impl Restorer {
             "`{}` has more partitions than the configuration says ({partitions}); key groups are dealt out over them",
             seat.topic
         );
-        let share = Share {
-            place,
-            of: *partitions,
-        };
+        let share = Share { place, of: *partitions };
         let zone = site.config.timezone.clone();
         Ok(Work::Shard(Box::new(Shard::new(program.clone(), *budget, share, zone))))
     }

@@ -505,7 +505,10 @@ impl Core {
         };
         let departures = std::mem::take(&mut forwarding.departures);
         let next = self.next_told.max(self.durable_told);
-        if !forwarding.to.hand_on(departures, &forwarding.mark, next, &forwarding.kinds)? {
+        if !forwarding
+            .to
+            .hand_on(departures, &forwarding.mark, next, &forwarding.kinds)?
+        {
             return Ok(false);
         }
         forwarding.mark.active.clear();

@@ -22,7 +22,13 @@ impl Forward for Departing {
         Ok(self.publisher.published()?)
     }
 
-    fn hand_on(&mut self, departures: Vec<Departure>, mark: &Mark, next: u64, kinds: &[String]) -> anyhow::Result<bool> {
+    fn hand_on(
+        &mut self,
+        departures: Vec<Departure>,
+        mark: &Mark,
+        next: u64,
+        kinds: &[String],
+    ) -> anyhow::Result<bool> {
         let parcel = |departure: Departure| {
             let Departure { mut stamped, to } = departure;
             Parcel {

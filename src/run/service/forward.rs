@@ -15,7 +15,8 @@ pub(super) trait Forward: Send {
 
     /// Hands events on, and a mark behind them; `next` is the number of the next event after them. Comes back when it is
     /// done, or when everything ends; gives whether it is done.
-    fn hand_on(&mut self, departures: Vec<Departure>, mark: &Mark, next: u64, kinds: &[String]) -> anyhow::Result<bool>;
+    fn hand_on(&mut self, departures: Vec<Departure>, mark: &Mark, next: u64, kinds: &[String])
+    -> anyhow::Result<bool>;
 }
 
 /// What the core keeps of it.

@@ -224,7 +224,10 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         let mut event = Event::new(Timestamp::MIN);
         while let Some(Name(field)) = map.next_key()? {
             match field {
-                Some(field) => map.next_value_seed(Adding { event: &mut event, field })?,
+                Some(field) => map.next_value_seed(Adding {
+                    event: &mut event,
+                    field,
+                })?,
                 None => {
                     map.next_value::<serde::de::IgnoredAny>()?;
                 }
@@ -344,7 +347,10 @@ mod tests {
         let kinds = ["source.ip", "source.ip,destination.ip"];
         write_event("c \"1\"", at, u64::MAX, 3, 77, kinds.into_iter(), &event, &mut line);
         let parsed: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
-        assert_eq!(parsed["event"]["event.category"], serde_json::json!(["network", "session"]));
+        assert_eq!(
+            parsed["event"]["event.category"],
+            serde_json::json!(["network", "session"])
+        );
         assert_eq!(parsed["for"][1], "source.ip,destination.ip");
         let expected = EventRecord::Event {
             stream: Cow::Borrowed("c \"1\""),
@@ -369,7 +375,10 @@ mod tests {
     #[test]
     fn a_mark_comes_back_as_it_was() {
         let seconds = Timestamp::from_seconds;
-        for (active, quiet) in [(Vec::new(), true), (vec![(seconds(5), seconds(9)), (seconds(9000), seconds(9001))], false)] {
+        for (active, quiet) in [
+            (Vec::new(), true),
+            (vec![(seconds(5), seconds(9)), (seconds(9000), seconds(9001))], false),
+        ] {
             let mark = Mark {
                 watermark: seconds(9002),
                 active,
@@ -397,7 +406,12 @@ mod tests {
                 Unreadable::BadJson,
             ),
         ] {
-            assert_eq!(read_event(value), Err(reason), "{:?}", value.map(String::from_utf8_lossy));
+            assert_eq!(
+                read_event(value),
+                Err(reason),
+                "{:?}",
+                value.map(String::from_utf8_lossy)
+            );
         }
     }
 }

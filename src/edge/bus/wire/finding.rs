@@ -148,7 +148,10 @@ mod tests {
     fn a_finding_comes_back_bit_for_bit_and_can_be_read() {
         let line = write_finding(3, "host_bytes_out", &finding());
         let text = String::from_utf8(line.clone()).expect("text");
-        assert!(text.contains(r#""detector":"host_bytes_out","entity":"10.0.0.7","seen":37.0"#), "{text}");
+        assert!(
+            text.contains(r#""detector":"host_bytes_out","entity":"10.0.0.7","seen":37.0"#),
+            "{text}"
+        );
         let expected = FindingRecord::Finding {
             partition: 3,
             detector: "host_bytes_out".to_owned(),
@@ -167,9 +170,18 @@ mod tests {
             ended: vec![494_444, 494_445],
         };
         let line = write_passed(9, &passed);
-        assert_eq!(read_finding(Some(&line)), Ok(FindingRecord::Passed { partition: 9, passed }));
-        assert_eq!(read_finding(Some(br#"{"v":2,"partition":1}"#)), Err(Unreadable::UnknownVersion));
-        assert_eq!(read_finding(Some(br#"{"v":1,"partition":1}"#)), Err(Unreadable::BadJson));
+        assert_eq!(
+            read_finding(Some(&line)),
+            Ok(FindingRecord::Passed { partition: 9, passed })
+        );
+        assert_eq!(
+            read_finding(Some(br#"{"v":2,"partition":1}"#)),
+            Err(Unreadable::UnknownVersion)
+        );
+        assert_eq!(
+            read_finding(Some(br#"{"v":1,"partition":1}"#)),
+            Err(Unreadable::BadJson)
+        );
         assert_eq!(read_finding(None), Err(Unreadable::NoValue));
     }
 }
