@@ -7,7 +7,7 @@ use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
 use crate::run::{OutputFormat, detectors, explain, service};
 #[cfg(feature = "kafka")]
-use crate::run::{detect, topics};
+use crate::run::{detect, respond, topics};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -89,6 +89,15 @@ enum Command {
     #[cfg(feature = "kafka")]
     #[command(after_help = "Example:\n  stakeout detect --config /etc/stakeout/stakeout.yaml --instance detector-1")]
     Detect {
+        #[command(flatten)]
+        written: Written,
+        #[command(flatten)]
+        instance: Instance,
+    },
+    /// Deliver alerts from Kafka to the sinks until SIGTERM, as one of any number of instances
+    #[cfg(feature = "kafka")]
+    #[command(after_help = "Example:\n  stakeout respond --config /etc/stakeout/stakeout.yaml --instance responder-1")]
+    Respond {
         #[command(flatten)]
         written: Written,
         #[command(flatten)]
@@ -290,6 +299,12 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 output,
             };
             score::score(&options, &mut std::io::BufWriter::new(stdout))?;
+        }
+        #[cfg(feature = "kafka")]
+        Command::Respond { written, instance } => {
+            drop(stdout);
+            tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+            respond::run(&written.sources(), instance.name.as_deref())?;
         }
         #[cfg(feature = "kafka")]
         Command::Topics { written, create, .. } => {

@@ -60,6 +60,7 @@ fn write_connections(broker: &Broker, topic: &str, lines: &[(i32, String, f64, S
             key: Some(source),
             value: Some(line.as_bytes()),
             millis: Some((second * 1000.0) as i64),
+            ..Written::default()
         }),
     );
 }

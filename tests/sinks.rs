@@ -1,11 +1,13 @@
 //! Where alerts go, with real receivers: Prometheus' Alertmanager, OpenSSL's server, and sockets of our own for what a
 //! well receiver can't be made to show.
 
+mod receiver;
 mod serving;
 
+use receiver::receiver;
 use serving::{Folder, PATIENCE, Service, recorded};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -52,52 +54,6 @@ impl Drop for Process {
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
-}
-
-/// One request: its headers in lower case, and its body.
-fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if stream.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let head = head.to_lowercase();
-    let length = head
-        .split("content-length: ")
-        .nth(1)?
-        .lines()
-        .next()?
-        .trim()
-        .parse()
-        .ok()?;
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).ok()?;
-    Some((head, String::from_utf8(body).ok()?))
-}
-
-/// A request's headers, its body, and the status that it was answered with.
-type Received = (String, String, u16);
-
-/// A receiver of webhooks. `answer` gives the status for a body and how often it has come before.
-fn receiver(answer: impl Fn(&str, usize) -> u16 + Send + 'static) -> (u16, Arc<Mutex<Vec<Received>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let received = Arc::new(Mutex::new(Vec::new()));
-    let taken = received.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let mut stream = BufReader::new(stream);
-            while let Some((head, body)) = request(&mut stream) {
-                let mut taken = taken.lock().expect("a list");
-                let before = taken.iter().filter(|(_, held, _)| *held == body).count();
-                let status = answer(&body, before);
-                taken.push((head, body, status));
-                let _ = write!(stream.get_mut(), "HTTP/1.1 {status} So\r\ncontent-length: 0\r\n\r\n");
-            }
-        }
-    });
-    (port, received)
 }
 
 #[test]

@@ -5,7 +5,7 @@ pub mod bus;
 mod certificates;
 pub mod collector;
 #[cfg(test)]
-mod folder;
+pub(crate) mod folder;
 pub mod lookup;
 pub mod pieces;
 pub mod sink;

@@ -12,6 +12,8 @@ mod merge;
 mod output;
 mod progress;
 pub mod replay;
+#[cfg(feature = "kafka")]
+pub mod respond;
 pub mod score;
 pub mod service;
 mod shutdown;

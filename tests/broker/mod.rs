@@ -7,7 +7,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Headers as _, Message as _, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use std::io::{BufRead as _, BufReader};
@@ -109,6 +109,7 @@ pub(crate) struct Written<'a> {
     pub(crate) key: Option<&'a str>,
     pub(crate) value: Option<&'a [u8]>,
     pub(crate) millis: Option<i64>,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
 }
 
 impl Broker {
@@ -170,6 +171,18 @@ impl Broker {
                 next.key = record.key;
                 next.payload = record.value;
                 next.timestamp = record.millis;
+                if !record.headers.is_empty() {
+                    let headers = record
+                        .headers
+                        .iter()
+                        .fold(OwnedHeaders::new(), |headers, (key, value)| {
+                            headers.insert(Header {
+                                key,
+                                value: Some(*value),
+                            })
+                        });
+                    next = next.headers(headers);
+                }
                 match producer.send(next) {
                     Ok(()) => break,
                     Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {

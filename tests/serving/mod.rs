@@ -69,9 +69,25 @@ impl Service {
         Service::begin(folder, command, arguments, None)
     }
 
-    fn begin(folder: &Path, mut command: Command, arguments: &[&str], namespace: Option<&str>) -> Service {
+    /// Starts another role than the whole service.
+    pub(crate) fn start_role(folder: &Path, role: &str, arguments: &[&str]) -> Service {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stakeout"));
+        command.stdin(Stdio::null());
+        Service::begin_role(folder, command, (role, arguments), None)
+    }
+
+    fn begin(folder: &Path, command: Command, arguments: &[&str], namespace: Option<&str>) -> Service {
+        Service::begin_role(folder, command, ("run", arguments), namespace)
+    }
+
+    fn begin_role(
+        folder: &Path,
+        mut command: Command,
+        (role, arguments): (&str, &[&str]),
+        namespace: Option<&str>,
+    ) -> Service {
         let mut child = command
-            .args(["run", "--config"])
+            .args([role, "--config"])
             .arg(folder.join("stakeout.yaml"))
             .args(arguments)
             .env("STAKEOUT_DATA_DIR", folder.join("data"))

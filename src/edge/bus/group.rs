@@ -79,6 +79,7 @@ impl SeatRecord<'_> {
             partition: self.partition(),
             offset: self.offset(),
             reason,
+            headers: Letter::headers_of(self.0.headers()),
         }
     }
 }

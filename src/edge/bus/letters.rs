@@ -6,12 +6,14 @@
 
 use super::{Connection, Trouble, Voice};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
 use std::time::{Duration, Instant};
 
 /// Bytes of a value that a letter repeats. What is longer is cut, and a header says so.
 const VALUE_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of headers that a letter repeats. Those that are beyond it are left out.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// How long letters may take to be delivered.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(5);
 /// How long a topic that took no letter is not tried.
@@ -36,6 +38,8 @@ pub struct Letter {
     pub offset: i64,
     /// Why it could not be read; a word of a closed set.
     pub reason: &'static str,
+    /// The headers that it had.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Letter {
@@ -44,8 +48,28 @@ impl Letter {
         value.get(..VALUE_BYTES_MAX).unwrap_or(value).to_vec()
     }
 
+    /// The headers of a record, as far as letters repeat them.
+    pub fn headers_of<H: Headers>(headers: Option<&H>) -> Vec<(String, Option<Vec<u8>>)> {
+        let mut left = HEADER_BYTES_MAX;
+        let mut kept = Vec::new();
+        for header in headers.into_iter().flat_map(Headers::iter) {
+            let bytes = header.key.len() + header.value.map_or(0, <[u8]>::len);
+            if let Some(rest) = left.checked_sub(bytes) {
+                left = rest;
+                kept.push((header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+            }
+        }
+        kept
+    }
+
     fn headers(&self) -> OwnedHeaders {
         let mut headers = OwnedHeaders::new();
+        for (key, value) in &self.headers {
+            headers = headers.insert(Header {
+                key,
+                value: value.as_ref(),
+            });
+        }
         for (key, value) in [
             ("stakeout.reason", self.reason.to_owned()),
             ("stakeout.topic", self.topic.clone()),

@@ -1,11 +1,12 @@
 //! Apache Kafka through librdkafka: how a client is configured, how what goes wrong is told, alerts as records, dead
-//! letters, and the topics that are written. The collector and the sink stand with their kind, in `collector/kafka` and `sink/kafka.rs`.
+//! letters, members of consumer groups, and the topics that are written. The collector and the sink stand with their kind, in `collector/kafka` and `sink/kafka.rs`.
 
 mod alerts;
 mod broadcast;
 mod cursored;
 mod group;
 mod letters;
+mod member;
 mod publisher;
 mod shelf;
 mod topics;
@@ -18,10 +19,13 @@ pub use broadcast::Broadcast;
 pub(in crate::edge) use cursored::Cursored;
 pub use group::{Change, Group, GroupFailure, Seat, SeatRecord};
 pub use letters::{DeadLetters, Letter};
+pub use member::{Came, Expelled, Holder, Member, Membership, Record};
 pub use publisher::{Parcel, PublishFailure, Publisher};
+pub use rdkafka::consumer::CommitMode;
 pub use shelf::{Kept, Label, Note, Shelf, ShelfFailure};
 pub use topics::{Partitions, TopicForm, TopicProblem, Topics};
 pub use transactions::{CommitFailure, Output, Standing, Transactions};
+pub(in crate::edge) use voice::about_topic;
 pub use voice::{Trouble, Voice};
 
 use rdkafka::ClientConfig;

@@ -94,7 +94,7 @@ impl Trouble {
             Trouble::Tls => "; look at security.protocol, ssl.ca.location and the broker's certificate",
             Trouble::Unreachable => "; look at `brokers`, at security.protocol, and at the brokers themselves",
             Trouble::UnknownTopic => "; `stakeout topics --create` makes those that are written",
-            Trouble::Fenced => "; one of the two has to go, or to have another transactional.id",
+            Trouble::Fenced => "; one of the two has to go, or to have another transactional.id or instance",
             Trouble::TooLarge | Trouble::Other => "",
         }
     }
@@ -102,6 +102,15 @@ impl Trouble {
     /// Whether it is the way to the brokers, so that none is reached.
     const fn is_way(self) -> bool {
         matches!(self, Trouble::Authentication | Trouble::Tls | Trouble::Unreachable)
+    }
+}
+
+/// What is wrong with a topic, by what a broker says of it.
+pub(in crate::edge) fn about_topic(code: RDKafkaErrorCode, topic: &str) -> String {
+    match Trouble::of_code(code) {
+        Trouble::UnknownTopic => format!("there is no topic `{topic}`"),
+        Trouble::Authorization => format!("the brokers do not let this user describe the topic `{topic}`"),
+        _ => format!("the topic `{topic}`: {code}"),
     }
 }
 

@@ -144,6 +144,14 @@ impl Sink for AlertmanagerSink {
             }
         }
     }
+
+    fn let_go(&mut self, told: &[Told]) {
+        for told in told {
+            if let Ok(document) = serde_json::from_str::<Value>(&told.ecs) {
+                self.active.remove(&alert(&document)["labels"].to_string());
+            }
+        }
+    }
 }
 
 /// An alert in Alertmanager's form, without its end.

@@ -125,6 +125,10 @@ impl Sink for FileSink {
         }
         Ok(())
     }
+
+    fn comes_in_any_order(&mut self) {
+        self.last = None;
+    }
 }
 
 fn lines(told: &[Told], form: DocumentForm) -> String {

@@ -64,6 +64,15 @@ pub trait Sink: Send {
         let _ = told;
     }
 
+    /// Alerts that somebody else delivers from now on: what has to go on with them goes on there.
+    fn let_go(&mut self, told: &[Told]) {
+        let _ = told;
+    }
+
+    /// What was delivered before the process began may come again, in another order: where the last delivery ended says
+    /// nothing about what comes now.
+    fn comes_in_any_order(&mut self) {}
+
     /// How many alerts may be delivered together.
     fn together_max(&self) -> usize {
         256

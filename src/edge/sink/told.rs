@@ -45,7 +45,12 @@ impl Told {
         postcard::to_allocvec(self).expect("two texts always serialise")
     }
 
-    /// Reads what [`Told::write`] wrote; nothing when it is damaged.
+    /// Reads what [`Told::write`] wrote, and gives what stands behind it; nothing when it is damaged.
+    pub fn read_before(bytes: &[u8]) -> Option<(Told, &[u8])> {
+        postcard::take_from_bytes(bytes).ok()
+    }
+
+    /// Reads what [`Told::write`] wrote, whatever stands behind it; nothing when it is damaged.
     pub fn read(bytes: &[u8]) -> Option<Told> {
         postcard::from_bytes(bytes).ok()
     }

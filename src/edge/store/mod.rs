@@ -348,6 +348,17 @@ impl Store {
         read().map_err(|error| self.damage(&error))
     }
 
+    /// Frees the outbox of what every sink has delivered, beyond [`OUTBOX_ENTRIES_MAX`]. A snapshot does so too.
+    pub fn trim(&self) -> Result<(), StoreFailure> {
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            Self::trim_outbox(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(|error| self.write_failure(&error))
+    }
+
     /// Frees the outbox of what every sink has delivered, beyond [`OUTBOX_ENTRIES_MAX`].
     fn trim_outbox(transaction: &redb::WriteTransaction) -> Result<(), redb::Error> {
         let mut outbox = transaction.open_table(OUTBOX)?;

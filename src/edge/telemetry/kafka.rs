@@ -15,6 +15,7 @@ pub struct KafkaMetrics {
     gaps: IntCounterVec,
     lost: IntCounterVec,
     errors: IntCounterVec,
+    rebalances: IntCounterVec,
     transaction_seconds: Histogram,
 }
 
@@ -49,6 +50,11 @@ impl KafkaMetrics {
                 "Errors of brokers and on the way to them",
                 &["reason"],
             )?,
+            rebalances: counters(
+                "kafka_rebalances_total",
+                "Times that a partition came to this instance or went",
+                &["topic", "event"],
+            )?,
             transaction_seconds: Histogram::with_opts(
                 HistogramOpts::new(
                     "kafka_transaction_seconds",
@@ -63,6 +69,7 @@ impl KafkaMetrics {
             &metrics.gaps,
             &metrics.lost,
             &metrics.errors,
+            &metrics.rebalances,
         ] {
             registry.register(Box::new(vector.clone()))?;
         }
@@ -100,6 +107,20 @@ impl KafkaMetrics {
     /// Records that retention took before they were read.
     pub fn lost(&self, topic: &str) -> IntCounter {
         self.lost.with_label_values(&[topic])
+    }
+
+    /// Times that a partition came to this instance or went: `given`, `taken` or `lost`.
+    pub fn rebalances(&self, topic: &str, event: &'static str) -> IntCounter {
+        self.rebalances.with_label_values(&[topic, event])
+    }
+
+    /// A partition is somebody else's now: nothing more is told of it here.
+    pub fn leave(&self, topic: &str, partition: i32) {
+        let labels = [topic, &partition.to_string()];
+        for gauges in [&self.lag, &self.up] {
+            // There is nothing to remove where nothing was told.
+            let _ = gauges.remove_label_values(&labels);
+        }
     }
 
     /// Errors of brokers and on the way to them.

@@ -95,6 +95,8 @@ pub struct Metrics {
     pub sink_delivered: IntCounterVec,
     /// Alerts given up because the sink's other end refused them, by sink.
     pub sink_refused: IntCounterVec,
+    /// Alerts without the document that a sink delivers, by sink.
+    pub sink_without_document: IntCounterVec,
     /// Failed deliveries, by sink.
     pub sink_failures: IntCounterVec,
     /// Seconds that HTTP requests took, by path and status class.
@@ -198,6 +200,11 @@ impl Metrics {
                 "Alerts given up because they were refused",
                 &["sink"],
             )?,
+            sink_without_document: counters(
+                "sink_without_document_total",
+                "Alerts left out because they came without the document that the sink delivers",
+                &["sink"],
+            )?,
             sink_failures: counters("sink_failures_total", "Failed deliveries", &["sink"])?,
             http_seconds: HistogramVec::new(
                 HistogramOpts::new("http_request_seconds", "Seconds that HTTP requests took")
@@ -254,6 +261,7 @@ impl Metrics {
             Box::new(self.sink_backlog.clone()),
             Box::new(self.sink_delivered.clone()),
             Box::new(self.sink_refused.clone()),
+            Box::new(self.sink_without_document.clone()),
             Box::new(self.sink_failures.clone()),
             Box::new(self.http_seconds.clone()),
             Box::new(self.reload_successful.clone()),

@@ -33,7 +33,7 @@ const QUESTIONS_MAX: usize = 32;
 const OPENAPI: &str = include_str!("openapi.json");
 
 /// The interface.
-pub(super) struct Api {
+pub(in crate::run) struct Api {
     store: Arc<Store>,
     definitions: RwLock<Arc<Vec<Definition>>>,
     questions: SyncSender<Question>,
@@ -47,7 +47,7 @@ pub(super) struct Question {
 }
 
 /// The core's end of the questions.
-pub(super) struct Questions(Receiver<Question>);
+pub(in crate::run) struct Questions(Receiver<Question>);
 
 impl Questions {
     /// Answers what waits.
@@ -67,7 +67,7 @@ impl Questions {
 
 impl Api {
     /// The interface to what the store holds, and the end of its questions to the core.
-    pub(super) fn new(store: Arc<Store>, definitions: Vec<Definition>) -> (Arc<Api>, Questions) {
+    pub(in crate::run) fn new(store: Arc<Store>, definitions: Vec<Definition>) -> (Arc<Api>, Questions) {
         let (questions, ends) = sync_channel(QUESTIONS_MAX);
         let api = Api {
             store,
@@ -88,11 +88,18 @@ impl Api {
 
     pub(super) fn routes(self: &Arc<Self>) -> Router {
         Router::new()
-            .route("/api/v1/alerts", get(alerts))
-            .route("/api/v1/alerts/{id}", get(alert))
             .route("/api/v1/detectors", get(detectors))
             .route("/api/v1/detectors/{id}", get(detector))
             .route("/api/v1/entities/{kind}/{name}", get(entity))
+            .with_state(self.clone())
+            .merge(self.alert_routes())
+    }
+
+    /// The part of it that needs nothing but the store.
+    pub(in crate::run) fn alert_routes(self: &Arc<Self>) -> Router {
+        Router::new()
+            .route("/api/v1/alerts", get(alerts))
+            .route("/api/v1/alerts/{id}", get(alert))
             .route("/api/v1/openapi.json", get(openapi))
             .with_state(self.clone())
     }

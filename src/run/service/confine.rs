@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 
 /// What is active.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Confinement {
+pub(in crate::run) struct Confinement {
     /// The capabilities that are left.
-    pub(super) capabilities: Vec<String>,
+    pub(in crate::run) capabilities: Vec<String>,
     /// `full`, `partial`, or why there is none.
-    pub(super) landlock: String,
+    pub(in crate::run) landlock: String,
     /// `on`, or why there is none.
-    pub(super) seccomp: String,
+    pub(in crate::run) seccomp: String,
 }
 
 /// Gives up what is not needed any more. What the kernel does not offer is left out and told; it stops nothing.
-pub(super) fn confine(config: &Config, data_dir: &Path) -> Confinement {
+pub(in crate::run) fn confine(config: &Config, data_dir: &Path) -> Confinement {
     if !config.service.confine {
         let off = || "off by configuration".to_owned();
         return Confinement {

@@ -1,11 +1,10 @@
 //! The one listener: metrics, health, and what was told.
 
-use super::api::Api;
 use super::credentials;
-use super::intake::Intake;
 use super::serve::serve;
 use super::status::Status;
 use crate::config::{Http, Secret};
+use crate::edge::collector::Origin;
 use crate::edge::tls::{Acceptor, TlsFiles};
 use anyhow::Context as _;
 use axum::extract::{MatchedPath, Request, State};
@@ -22,13 +21,12 @@ use tokio::task::JoinHandle;
 /// What the handlers share.
 struct Shared {
     status: Arc<Status>,
-    intake: Arc<Intake>,
     access: Arc<Access>,
 }
 
 /// Who may ask. Read again when the configuration is reloaded.
 #[derive(Debug)]
-pub(super) struct Access(RwLock<Opened>);
+pub(in crate::run) struct Access(RwLock<Opened>);
 
 /// What the listener's files say.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Opened {
 }
 
 impl Access {
-    pub(super) fn new(http: &Http) -> anyhow::Result<Arc<Access>> {
+    pub(in crate::run) fn new(http: &Http) -> anyhow::Result<Arc<Access>> {
         Ok(Arc::new(Access(RwLock::new(Opened::read(http)?))))
     }
 
@@ -86,15 +84,15 @@ impl Access {
 }
 
 /// The listener at work.
-pub(super) struct Listener {
+pub(in crate::run) struct Listener {
     /// Where it listens; the port is the one that it got where 0 was asked for.
-    pub(super) address: SocketAddr,
+    pub(in crate::run) address: SocketAddr,
     /// Its task.
-    pub(super) task: JoinHandle<()>,
+    pub(in crate::run) task: JoinHandle<()>,
 }
 
 /// Binds the listener.
-pub(super) fn bind(http: &Http) -> anyhow::Result<TcpListener> {
+pub(in crate::run) fn bind(http: &Http) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(http.listen);
     let listener = listener.with_context(|| {
         format!(
@@ -106,25 +104,22 @@ pub(super) fn bind(http: &Http) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Answers in the background.
-pub(super) async fn start(
+/// Answers in the background, `routes` only to those who may ask.
+pub(in crate::run) async fn start(
     listener: TcpListener,
     access: Arc<Access>,
     status: Arc<Status>,
-    intake: Arc<Intake>,
-    api: Arc<Api>,
+    routes: Router,
 ) -> anyhow::Result<Listener> {
     let collectors = status.metrics.collectors.clone();
     let shared = Arc::new(Shared {
         status,
-        intake: intake.clone(),
         access: access.clone(),
     });
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .with_state(shared.clone())
-        .merge(api.routes())
-        .merge(intake.routes())
+        .merge(routes)
         .route_layer(middleware::from_fn_with_state(shared.clone(), authorised));
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -162,7 +157,8 @@ async fn authorised(State(shared): State<Arc<Shared>>, request: Request, next: N
     if shared.access.lets_in(request.headers()) {
         return next.run(request).await;
     }
-    shared.intake.turned_away();
+    let collectors = &shared.status.metrics.collectors;
+    collectors.refused(Origin::Http, "no_token").inc();
     (
         StatusCode::UNAUTHORIZED,
         [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"stakeout\", ApiKey")],

@@ -5,26 +5,27 @@
 //! them. Shutdown flows with the data: collectors stop, the core drains and keeps what it learned, sinks deliver what is
 //! there, and the process leaves.
 
-mod api;
+pub(super) mod api;
 mod capture;
 mod collecting;
-mod confine;
+pub(super) mod confine;
 mod core;
 mod credentials;
 #[cfg(feature = "kafka")]
 mod departing;
 mod forward;
-mod http;
+pub(super) mod http;
 mod intake;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod keeper;
 mod kept;
 mod listeners;
-mod reload;
+pub(super) mod reload;
 mod serve;
-mod sinks;
+pub(super) mod sinks;
 pub(super) mod status;
+pub(super) mod worker;
 
 use self::api::Api;
 use self::collecting::{Collecting, Ends};
@@ -90,7 +91,7 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
     };
     let core = Core::take_up(store.clone(), judging.clone(), status.clone(), forwarding)
         .with_context(|| format!("taking up the state in {}", service.data_dir.display()))?;
-    let sinks = sinks::start(&service.sinks, &store, &status)?;
+    let sinks = sinks::start(&service.sinks, &store, &status, None)?;
     // Before collectors ask for the numbers of theirs: what is evidence should not depend on who comes first.
     let pushed_input = store.input_number("http")?;
     let (queue, mut deliveries) = queue();
@@ -114,8 +115,7 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
         listener,
         access.clone(),
         status.clone(),
-        intake.clone(),
-        api.clone(),
+        api.routes().merge(intake.routes()),
     ))?;
     status.reloaded(true);
     status.set_ready();

@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const WAKE: Duration = Duration::from_millis(100);
 
 /// From now on SIGHUP does not end the process, whatever it is doing.
-pub(super) fn survive_hangups() -> anyhow::Result<()> {
+pub(in crate::run) fn survive_hangups() -> anyhow::Result<()> {
     // The handler stays when the runtime that installed it has gone. This one has no thread of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let _in_it = runtime.enter();

@@ -2,34 +2,28 @@
 //! delivered after it is durable, again and again until that works, in order.
 
 use super::status::Status;
+use super::worker::{End, Tenures, Worker};
 use crate::config::{CredentialSettings, DocumentFormat, HttpTarget, Secret, SinkKind, SinkSettings, Transport};
 use crate::edge::sink::{
-    AlertmanagerSink, Batch, Credentials, DocumentForm, ElasticsearchSink, Endpoint, FileSink, Outbox, Rotation, Sink,
-    SinkFailure, StdoutSink, SyslogSink, SyslogTransport, Told, WebhookSink,
+    AlertmanagerSink, Credentials, DocumentForm, ElasticsearchSink, Endpoint, FileSink, Rotation, Sink, StdoutSink,
+    SyslogSink, SyslogTransport, WebhookSink,
 };
-use crate::edge::store::{Store, StoreFailure};
+use crate::edge::store::Store;
 use anyhow::Context as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
-
-/// How often a sink looks for alerts.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often a sink with nothing to deliver may do what the clock asks for.
-const IDLE_EVERY: Duration = Duration::from_secs(1);
-/// The longest time between two tries.
-const AGAIN_MAX: Duration = Duration::from_secs(30);
-/// Delivered alerts that a sink is reminded of when it starts.
-const RECALLED_MAX: u64 = 1000;
+use std::time::Duration;
 
 /// The sinks at work.
-pub(super) struct Sinks {
+pub(in crate::run) struct Sinks {
     running: Vec<Running>,
     /// Those that were taken out of the configuration and deliver what they still can.
     leaving: Vec<Running>,
     store: Arc<Store>,
     status: Arc<Status>,
+    /// What of the outbox is to be delivered here, where others share the work.
+    tenures: Option<Arc<dyn Tenures>>,
 }
 
 /// One sink's thread.
@@ -39,17 +33,13 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-/// How a sink ends.
-#[derive(Debug, Default)]
-struct End {
-    /// It is to end.
-    stop: AtomicBool,
-    /// It does not come back: its cursor goes with it.
-    forget: AtomicBool,
-}
-
-/// Starts a thread for each sink.
-pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Status>) -> anyhow::Result<Sinks> {
+/// Starts a thread for each sink. With `tenures` only that of the outbox is delivered which is held.
+pub(in crate::run) fn start(
+    sinks: &[SinkSettings],
+    store: &Arc<Store>,
+    status: &Arc<Status>,
+    tenures: Option<Arc<dyn Tenures>>,
+) -> anyhow::Result<Sinks> {
     let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
     store.keep_cursors(&names)?;
     let mut started = Sinks {
@@ -57,6 +47,7 @@ pub(super) fn start(sinks: &[SinkSettings], store: &Arc<Store>, status: &Arc<Sta
         leaving: Vec::new(),
         store: store.clone(),
         status: status.clone(),
+        tenures,
     };
     for sink in sinks {
         let place = build(sink, status).with_context(|| format!("the sink `{}`", sink.name))?;
@@ -217,14 +208,16 @@ impl Sinks {
         // A new sink begins with the next alert, not with the next one after its thread has begun.
         self.store.cursor(&settings.name)?;
         let end = Arc::new(End::default());
-        let (store, status) = (self.store.clone(), self.status.clone());
+        let (store, status, tenures) = (self.store.clone(), self.status.clone(), self.tenures.clone());
         let (own, own_end) = (settings.clone(), end.clone());
         let work = move || {
             if let Some(before) = before {
                 // One that panicked keeps its cursor.
                 let _ = before.join();
             }
-            match worker(&own, place, &store, &status, &own_end) {
+            let place = place.map_or_else(|| build(&own, &status), Ok);
+            let worker = place.and_then(|place| Worker::new(&own, place, &store, &status, &own_end, tenures));
+            match worker {
                 Ok(worker) => worker.run(),
                 Err(error) => tracing::error!(sink = own.name, "not started: {error:#}; its alerts are kept for it"),
             }
@@ -245,7 +238,7 @@ impl Sinks {
     }
 
     /// No more alerts come: what is in the outbox is tried once more, and the sinks end.
-    pub(super) fn finish(self) {
+    pub(in crate::run) fn finish(self) {
         for running in &self.running {
             running.end.stop.store(true, Ordering::Relaxed);
         }
@@ -253,140 +246,5 @@ impl Sinks {
             // A sink that panicked keeps its cursor: what it did not deliver is delivered after the next start.
             let _ = running.thread.join();
         }
-    }
-}
-
-/// A sink with what it needs to know of alerts before its cursor.
-fn worker(
-    settings: &SinkSettings,
-    place: Option<Box<dyn Sink>>,
-    store: &Arc<Store>,
-    status: &Arc<Status>,
-    end: &Arc<End>,
-) -> anyhow::Result<Worker> {
-    let mut sink = match place {
-        Some(place) => place,
-        None => build(settings, status)?,
-    };
-    let next = store.cursor(&settings.name)?;
-    let recalled = store.told(next.saturating_sub(RECALLED_MAX), next.min(RECALLED_MAX) as usize)?;
-    let recalled: Vec<Told> = recalled.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
-    sink.recall(&recalled);
-    Ok(Worker {
-        name: settings.name.clone(),
-        next,
-        identity: store.identity()?,
-        together: sink.together_max(),
-        sink,
-        store: store.clone(),
-        status: status.clone(),
-        end: end.clone(),
-    })
-}
-
-/// What a sink's thread does.
-struct Worker {
-    name: String,
-    next: u64,
-    /// Which store the outbox is of.
-    identity: u64,
-    sink: Box<dyn Sink>,
-    /// How many alerts are delivered together: fewer while some of them are refused.
-    together: usize,
-    store: Arc<Store>,
-    status: Arc<Status>,
-    end: Arc<End>,
-}
-
-/// Why a round of a sink came to nothing.
-#[derive(Debug, thiserror::Error)]
-enum RoundFailure {
-    #[error(transparent)]
-    Store(#[from] StoreFailure),
-    #[error(transparent)]
-    Sink(#[from] SinkFailure),
-}
-
-impl Worker {
-    fn run(mut self) {
-        let mut again = LOOK_EVERY;
-        let mut idled: Option<Instant> = None;
-        loop {
-            let is_last = self.end.stop.load(Ordering::Relaxed);
-            let round = match self.deliver_some() {
-                Ok(0) if idled.is_none_or(|at| at.elapsed() >= IDLE_EVERY) => {
-                    idled = Some(Instant::now());
-                    self.sink.idle().map(|()| 0).map_err(RoundFailure::from)
-                }
-                round => round,
-            };
-            match round {
-                Ok(0) if is_last => return,
-                Ok(0) => {
-                    again = LOOK_EVERY;
-                    std::thread::sleep(LOOK_EVERY);
-                }
-                Ok(_) => again = LOOK_EVERY,
-                Err(RoundFailure::Sink(failure)) if failure.refused && self.together > 1 => {
-                    // One of them is refused: smaller and smaller batches find out which.
-                    self.together /= 2;
-                }
-                Err(failure) => {
-                    tracing::warn!(sink = self.name, %failure, "alerts could not be delivered; they are kept and tried again");
-                    self.status.metrics.sink_failures.with_label_values(&[&self.name]).inc();
-                    if is_last {
-                        return;
-                    }
-                    let asked = match failure {
-                        RoundFailure::Sink(failure) => failure.retry_after,
-                        RoundFailure::Store(_) => None,
-                    };
-                    self.rest(asked.unwrap_or(again).min(AGAIN_MAX));
-                    again = (again * 2).min(AGAIN_MAX);
-                }
-            }
-        }
-    }
-
-    /// Sleeps, but not past the end.
-    fn rest(&self, length: Duration) {
-        let mut left = length;
-        while left > Duration::ZERO && !self.end.stop.load(Ordering::Relaxed) {
-            let piece = left.min(LOOK_EVERY);
-            std::thread::sleep(piece);
-            left -= piece;
-        }
-    }
-
-    fn deliver_some(&mut self) -> Result<usize, RoundFailure> {
-        let end = self.store.next_told()?;
-        let gauge = self.status.metrics.sink_backlog.with_label_values(&[&self.name]);
-        let waits = |next: u64| i64::try_from(end.saturating_sub(next)).unwrap_or(i64::MAX);
-        gauge.set(waits(self.next));
-        self.next = self.sink.resume(&Outbox {
-            store: self.identity,
-            next: self.next,
-            end,
-        })?;
-        gauge.set(waits(self.next));
-        let entries = self.store.told(self.next, self.together)?;
-        let Some((last, _)) = entries.last() else { return Ok(0) };
-        let next = last + 1;
-        let told: Vec<Told> = entries.iter().filter_map(|(_, bytes)| Told::read(bytes)).collect();
-        match self.sink.deliver_batch(&Batch { told: &told, next }) {
-            Err(failure) if failure.refused && entries.len() == 1 => {
-                tracing::error!(sink = self.name, %failure, "an alert is refused and given up; the others go on");
-                self.status.metrics.sink_refused.with_label_values(&[&self.name]).inc();
-            }
-            delivered => {
-                delivered?;
-                let delivered = self.status.metrics.sink_delivered.with_label_values(&[&self.name]);
-                delivered.inc_by(entries.len() as u64);
-            }
-        }
-        self.store.set_cursor(&self.name, next)?;
-        self.next = next;
-        self.together = (self.together * 2).min(self.sink.together_max());
-        Ok(entries.len())
     }
 }

@@ -36,6 +36,8 @@ struct Seen {
     findings: Vec<u64>,
     tallies: std::collections::BTreeMap<u16, Tally>,
     trouble: Option<String>,
+    /// What is wrong with the brokers that the work comes from.
+    brokers: Option<String>,
 }
 
 /// The answer to `/readyz`.
@@ -65,12 +67,17 @@ impl Status {
     }
 
     /// What is configured is told from the start on, so that nothing is seen to begin where it only was not asked for.
-    pub(super) fn configured(&self, alerts_per_day: f64, sinks: &[SinkSettings]) {
+    pub(in crate::run) fn configured(&self, alerts_per_day: f64, sinks: &[SinkSettings]) {
         let metrics = &self.metrics;
         metrics.budget_per_day.set(alerts_per_day);
         for sink in sinks {
             metrics.sink_backlog.with_label_values(&[&sink.name]).set(0);
-            for counter in [&metrics.sink_failures, &metrics.sink_delivered, &metrics.sink_refused] {
+            for counter in [
+                &metrics.sink_failures,
+                &metrics.sink_delivered,
+                &metrics.sink_refused,
+                &metrics.sink_without_document,
+            ] {
                 counter.with_label_values(&[&sink.name]);
             }
         }
@@ -117,7 +124,7 @@ impl Status {
     }
 
     /// The configuration was read again, and taken up if it was good.
-    pub(super) fn reloaded(&self, is_good: bool) {
+    pub(in crate::run) fn reloaded(&self, is_good: bool) {
         self.metrics.reload_successful.set(i64::from(is_good));
         if is_good {
             self.metrics.reload_success.set(now().nanos() as f64 / 1e9);
@@ -125,12 +132,12 @@ impl Status {
     }
 
     /// Tells what the process has given up.
-    pub(super) fn set_confinement(&self, confinement: Confinement) {
+    pub(in crate::run) fn set_confinement(&self, confinement: Confinement) {
         // It is given up once.
         let _ = self.confinement.set(confinement);
     }
 
-    pub(super) fn set_ready(&self) {
+    pub(in crate::run) fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
         self.tell_ready();
     }
@@ -140,7 +147,9 @@ impl Status {
     }
 
     pub(super) fn readiness(&self) -> Readiness {
-        let trouble = self.seen().trouble.clone();
+        let seen = self.seen();
+        let trouble = seen.trouble.clone().or_else(|| seen.brokers.clone());
+        drop(seen);
         Readiness {
             ready: self.ready.load(Ordering::Relaxed) && trouble.is_none(),
             trouble,
@@ -187,14 +196,21 @@ impl Status {
             .inc_by(risk);
     }
 
-    pub(super) fn store_failed(&self, failure: &StoreFailure) {
+    /// The brokers that the work comes from are well, or what is wrong with them.
+    #[cfg(feature = "kafka")]
+    pub(in crate::run) fn brokers(&self, problem: Option<String>) {
+        self.seen().brokers = problem;
+        self.tell_ready();
+    }
+
+    pub(in crate::run) fn store_failed(&self, failure: &StoreFailure) {
         self.metrics.store_failures.with_label_values(&["commit"]).inc();
         self.seen().trouble = Some(failure.to_string());
         self.tell_ready();
     }
 
     /// A commit worked and took so long.
-    pub(super) fn committed(&self, took: Duration) {
+    pub(in crate::run) fn committed(&self, took: Duration) {
         self.metrics.commit_seconds.observe(took.as_secs_f64());
         if self.seen().trouble.take().is_some() {
             self.tell_ready();

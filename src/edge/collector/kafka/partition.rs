@@ -215,6 +215,7 @@ impl Partition {
                 partition: self.number,
                 offset,
                 reason,
+                headers: Letter::headers_of(message.headers()),
             });
         }
         self.piece.records += 1;

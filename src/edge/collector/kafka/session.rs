@@ -4,7 +4,7 @@
 use super::partition::{Halt, Partition};
 use super::record::Position;
 use super::{KafkaCollector, Over, Places, RecordCheck};
-use crate::edge::bus::{DeadLetters, Letter, Trouble, Voice};
+use crate::edge::bus::{DeadLetters, Letter, Trouble, Voice, about_topic};
 use crate::edge::collector::{Content, Delivery, Gone, Origin, now};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -131,15 +131,7 @@ impl<P: Places, C: RecordCheck> KafkaCollector<P, C> {
                     found.push((topic.clone(), about.partitions().len()));
                 }
                 Some(code) => {
-                    let problem = match code {
-                        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-                            format!("there is no topic `{topic}`")
-                        }
-                        RDKafkaErrorCode::TopicAuthorizationFailed => {
-                            format!("the brokers do not let this user describe the topic `{topic}`")
-                        }
-                        code => format!("the topic `{topic}`: {code}"),
-                    };
+                    let problem = about_topic(code, topic);
                     voice.tell(Trouble::of_code(code), topic, &problem);
                 }
             }

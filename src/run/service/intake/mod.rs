@@ -124,11 +124,6 @@ impl Intake {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Somebody without the token was turned away.
-    pub(super) fn turned_away(&self) {
-        self.metrics.refused(Origin::Http, "no_token").inc();
-    }
-
     /// The routes, to be guarded by their caller.
     pub(super) fn routes(self: &Arc<Intake>) -> Router {
         let bulk = || post(bulk).put(bulk);
