@@ -10,8 +10,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Broker {
     _child: Child,
     _stdin: ChildStdin,
-    /// `host:port` without a password; with one it is the next port, and with TLS the third next.
+    /// `host:port` without a password; with one it is the next port, and with TLS the third next, and with TLS and a
+    /// certificate the fourth.
     pub(crate) address: String,
     pub(crate) port: u16,
     /// What signs its certificate.
@@ -70,20 +71,20 @@ fn start() -> Option<Broker> {
     })
 }
 
-/// The first of four ports in a row that nobody listens on.
+/// The first of five ports in a row that nobody listens on.
 fn free_ports() -> u16 {
     let mut tried = 0;
     loop {
         let first = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = first.local_addr().expect("an address").port();
-        let others: Vec<_> = (1..4)
+        let others: Vec<_> = (1..5)
             .filter_map(|next| TcpListener::bind(("127.0.0.1", port.checked_add(next)?)).ok())
             .collect();
-        if others.len() == 3 {
+        if others.len() == 4 {
             return port;
         }
         tried += 1;
-        assert!(tried < 100, "no four free ports in a row");
+        assert!(tried < 100, "no five free ports in a row");
     }
 }
 
@@ -254,4 +255,56 @@ fn headers(headers: &rdkafka::message::BorrowedHeaders) -> Vec<(String, String)>
 fn wait<T>(answer: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(answer)
+}
+
+/// What a right is about, as Kafka's protocol numbers it.
+#[derive(Clone, Copy)]
+pub(crate) enum Resource {
+    Topic = 2,
+    Group = 3,
+    TransactionalId = 5,
+}
+
+/// What may be done, as Kafka's protocol numbers it.
+#[derive(Clone, Copy)]
+pub(crate) enum Operation {
+    Read = 3,
+    Write = 4,
+    Describe = 8,
+}
+
+impl Broker {
+    /// Lets a user do something. The client that tests use does not know such requests, so this is one of the protocol
+    /// (CreateAcls, version 1).
+    pub(crate) fn allow(&self, user: &str, rights: &[(Resource, &str, Operation)]) {
+        fn text(request: &mut Vec<u8>, text: &str) {
+            request.extend((text.len() as i16).to_be_bytes());
+            request.extend(text.as_bytes());
+        }
+        let mut request = vec![0, 30, 0, 1, 0, 0, 0, 7];
+        text(&mut request, "test");
+        request.extend((rights.len() as i32).to_be_bytes());
+        for (resource, name, operation) in rights {
+            request.push(*resource as u8);
+            text(&mut request, name);
+            // This name and no other.
+            request.push(3);
+            text(&mut request, &format!("User:{user}"));
+            text(&mut request, "*");
+            // Allowed.
+            request.extend([*operation as u8, 3]);
+        }
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the broker");
+        stream
+            .write_all(&[&(request.len() as i32).to_be_bytes()[..], &request].concat())
+            .expect("a request");
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).expect("an answer");
+        let mut answer = vec![0; i32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut answer).expect("an answer");
+        // Correlation, throttling and count; then a code and an empty message for each.
+        let codes: Vec<_> = answer.get(12..).expect("a whole answer").chunks(4).collect();
+        assert_eq!(codes.len(), rights.len(), "{answer:?}");
+        assert!(codes.iter().all(|code| code.starts_with(&[0, 0])), "{answer:?}");
+    }
 }

@@ -252,9 +252,11 @@ impl Context {
                 let problem = format!("the brokers do not let this user use the group `{group}`");
                 self.voice.tell(trouble, group, &problem);
             }
-            trouble @ (Trouble::Authorization | Trouble::UnknownTopic) => {
-                self.voice.tell(trouble, topic, &about_topic(code, topic));
+            trouble @ Trouble::Authorization => {
+                let problem = format!("the brokers do not let this user read the topic `{topic}`");
+                self.voice.tell(trouble, topic, &problem);
             }
+            trouble @ Trouble::UnknownTopic => self.voice.tell(trouble, topic, &about_topic(code, topic)),
             // The voice has told what else there is.
             _ => tracing::debug!("the group `{group}`: {error}"),
         }

@@ -91,7 +91,9 @@ impl Trouble {
         match self {
             Trouble::Authentication => "; look at sasl.mechanism, sasl.username and where the password is",
             Trouble::Authorization => "; look at the ACLs of this user",
-            Trouble::Tls => "; look at security.protocol, ssl.ca.location and the broker's certificate",
+            Trouble::Tls => {
+                "; look at security.protocol, ssl.ca.location, ssl.certificate.location and the broker's certificate"
+            }
             Trouble::Unreachable => "; look at `brokers`, at security.protocol, and at the brokers themselves",
             Trouble::UnknownTopic => "; `stakeout topics --create` makes those that are written",
             Trouble::Fenced => "; one of the two has to go, or to have another transactional.id or instance",
@@ -118,7 +120,7 @@ pub(in crate::edge) fn about_topic(code: RDKafkaErrorCode, topic: &str) -> Strin
 #[derive(Clone, Debug)]
 pub struct Voice {
     what: Arc<str>,
-    /// The group of the client.
+    /// The group of the client, or its transactional id.
     group: Arc<str>,
     metrics: KafkaMetrics,
     heard: Arc<Mutex<Heard>>,
@@ -144,6 +146,14 @@ impl Voice {
             group: group.into(),
             metrics,
             heard: Arc::default(),
+        }
+    }
+
+    /// The voice of the same client, once its transactional id is known.
+    pub(in crate::edge) fn under(&self, id: &str) -> Voice {
+        Voice {
+            group: id.into(),
+            ..self.clone()
         }
     }
 
@@ -240,12 +250,24 @@ impl ClientContext for Voice {
         if code == RDKafkaErrorCode::PartitionEOF {
             return;
         }
-        let trouble = Trouble::of_code(code);
+        let trouble = match Trouble::of_code(code) {
+            // A broker that wants a certificate says so after the handshake, when all that is left is to hang up.
+            Trouble::Unreachable if reason.contains("SSL routines") => Trouble::Tls,
+            trouble => trouble,
+        };
         // That all brokers are down is said behind each single failure, and hides its reason.
         let is_explained = code == RDKafkaErrorCode::AllBrokersDown && self.heard().way.is_some();
-        if code == RDKafkaErrorCode::GroupAuthorizationFailed {
-            let problem = format!("the brokers do not let this user use the group `{}`", self.group);
+        let denied = match code {
+            RDKafkaErrorCode::GroupAuthorizationFailed => Some("group"),
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed => Some("transactional.id"),
+            _ => None,
+        };
+        if let Some(what) = denied {
+            let problem = format!("the brokers do not let this user use the {what} `{}`", self.group);
             self.tell(trouble, &self.group, &problem);
+        } else if code == RDKafkaErrorCode::TopicAuthorizationFailed {
+            // It comes with the partition or the record too, and by the topic's name.
+            tracing::debug!("{}: {reason}", self.what);
         } else if !is_explained {
             self.tell(trouble, "", reason);
         }
@@ -311,6 +333,9 @@ mod tests {
         assert_eq!(metrics.errors("unreachable").get(), 0, "it is explained");
         voice.is_reached();
         assert_eq!(voice.reason(&unreachable).0, Trouble::Unreachable);
+        let refused = "a:1: Receive failed: error:0A000412:SSL routines::sslv3 alert bad certificate";
+        voice.error(global(RDKafkaErrorCode::BrokerTransportFailure), refused);
+        assert_eq!(voice.reason(&unreachable), (Trouble::Tls, refused.to_owned()));
     }
 
     #[test]

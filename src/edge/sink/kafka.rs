@@ -5,7 +5,7 @@
 
 use super::{Batch, DocumentForm, Outbox, Sink, SinkFailure, Told};
 use crate::edge::bus::{AlertRecord, Connection, Cursored, Trouble, Voice};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A topic that alerts are delivered to.
 pub struct KafkaSink {
@@ -13,6 +13,8 @@ pub struct KafkaSink {
     topic: String,
     form: DocumentForm,
     voice: Voice,
+    /// The transactional id, once it is known.
+    id: String,
     open: Option<Cursored>,
     /// Another process has taken over: this one delivers nothing more.
     fenced: Option<String>,
@@ -26,18 +28,20 @@ impl KafkaSink {
             topic: topic.to_owned(),
             form,
             voice,
+            id: String::new(),
             open: None,
             fenced: None,
         }
     }
 
     /// Takes the transactional id over, and gives the cursor that was committed with it.
-    fn take_over(&self, outbox: &Outbox) -> Result<(Cursored, u64), KafkaError> {
-        let id = match self.connection.property("transactional.id") {
+    fn take_over(&mut self, outbox: &Outbox) -> Result<(Cursored, u64), KafkaError> {
+        self.id = match self.connection.property("transactional.id") {
             Some(id) => id.to_owned(),
             None => format!("stakeout-{:016x}-{}", outbox.store, self.topic),
         };
-        Cursored::take_over(&self.connection, &id, &self.topic, outbox.store, &self.voice)
+        let voice = self.voice.under(&self.id);
+        Cursored::take_over(&self.connection, &self.id, &self.topic, outbox.store, &voice)
     }
 
     /// One transaction: the documents, and the cursor behind them.
@@ -54,6 +58,7 @@ impl KafkaSink {
     /// What went wrong, as the sink's thread understands it. The producer is let go: what became of an open transaction
     /// is known only once the next one has taken over.
     fn failure(&mut self, error: &KafkaError) -> SinkFailure {
+        use RDKafkaErrorCode::{GroupAuthorizationFailed, TransactionalIdAuthorizationFailed};
         // That a record was not delivered is why a transaction could not be committed.
         let undelivered = self.voice.take_undelivered();
         let is_cause = |error: &&KafkaError| !matches!(Trouble::of(error), Trouble::Other);
@@ -62,7 +67,12 @@ impl KafkaSink {
         let mut problem = match trouble {
             Trouble::UnknownTopic => format!("there is no topic `{}`", self.topic),
             Trouble::Authorization => {
-                format!("the brokers do not allow it: {problem}")
+                let what = match error.rdkafka_error_code() {
+                    Some(TransactionalIdAuthorizationFailed) => format!("use the transactional.id `{}`", self.id),
+                    Some(GroupAuthorizationFailed) => format!("use the group `{}`", self.id),
+                    _ => format!("write the topic `{}`", self.topic),
+                };
+                format!("the brokers do not let this user {what}")
             }
             _ => problem,
         };
@@ -73,7 +83,12 @@ impl KafkaSink {
             );
             self.fenced = Some(problem.clone());
         }
-        self.voice.tell(trouble, &self.topic, &problem);
+        // The voice tells under the same name what it hears of the id.
+        let about = match error.rdkafka_error_code() {
+            Some(TransactionalIdAuthorizationFailed | GroupAuthorizationFailed) => &self.id,
+            _ => &self.topic,
+        };
+        self.voice.tell(trouble, about, &problem);
         if let Some(open) = self.open.take() {
             open.let_go();
         }
