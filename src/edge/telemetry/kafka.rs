@@ -2,7 +2,7 @@
 //! configured, so they may be labels.
 
 use super::{SECONDS_BOUNDS, counters};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::time::Duration;
 
 /// What is counted about Kafka.
@@ -16,7 +16,13 @@ pub struct KafkaMetrics {
     lost: IntCounterVec,
     errors: IntCounterVec,
     rebalances: IntCounterVec,
+    aborted: IntCounter,
     transaction_seconds: Histogram,
+    stream_watermark: GaugeVec,
+    /// Partitions that wait for what others have to sum up.
+    pub waiting_for_population: IntGauge,
+    /// Partitions that are being taken up.
+    pub restoring: IntGauge,
 }
 
 impl KafkaMetrics {
@@ -55,6 +61,25 @@ impl KafkaMetrics {
                 "Times that a partition came to this instance or went",
                 &["topic", "event"],
             )?,
+            aborted: IntCounter::with_opts(Opts::new(
+                "kafka_transactions_aborted_total",
+                "Transactions that were aborted and tried again",
+            ))?,
+            stream_watermark: GaugeVec::new(
+                Opts::new(
+                    "kafka_stream_watermark_seconds",
+                    "Event time that a stream has come to, of those that others wait for",
+                ),
+                &["stream"],
+            )?,
+            waiting_for_population: IntGauge::with_opts(Opts::new(
+                "kafka_partitions_waiting",
+                "Partitions that wait for what others have to sum up",
+            ))?,
+            restoring: IntGauge::with_opts(Opts::new(
+                "kafka_partitions_restoring",
+                "Partitions whose state is being taken up",
+            ))?,
             transaction_seconds: Histogram::with_opts(
                 HistogramOpts::new(
                     "kafka_transaction_seconds",
@@ -76,6 +101,10 @@ impl KafkaMetrics {
         registry.register(Box::new(metrics.lag.clone()))?;
         registry.register(Box::new(metrics.up.clone()))?;
         registry.register(Box::new(metrics.transaction_seconds.clone()))?;
+        registry.register(Box::new(metrics.aborted.clone()))?;
+        registry.register(Box::new(metrics.stream_watermark.clone()))?;
+        registry.register(Box::new(metrics.waiting_for_population.clone()))?;
+        registry.register(Box::new(metrics.restoring.clone()))?;
         Ok(metrics)
     }
 
@@ -126,6 +155,19 @@ impl KafkaMetrics {
     /// Errors of brokers and on the way to them.
     pub fn errors(&self, reason: &'static str) -> IntCounter {
         self.errors.with_label_values(&[reason])
+    }
+
+    /// How far the streams have come that others wait for, in seconds of event time. Streams are named by instances.
+    pub fn streams<'a>(&self, streams: impl Iterator<Item = (&'a str, f64)>) {
+        self.stream_watermark.reset();
+        for (name, seconds) in streams {
+            self.stream_watermark.with_label_values(&[name]).set(seconds);
+        }
+    }
+
+    /// A transaction was aborted, and is tried again.
+    pub fn aborted(&self) {
+        self.aborted.inc();
     }
 
     /// A transaction has committed and took so long.

@@ -1,9 +1,10 @@
 //! One instance at work: one thread that takes records, judges, commits, and gives up what it is told to.
 
 use super::Judging;
-use super::holding::Holding;
+use super::holding::{Holding, Work};
 use super::restore::{Restored, Restorer, Restoring};
 use crate::config::{ClusterTopics, KafkaCluster, Tolerance};
+use crate::domain::Timestamp;
 use crate::edge::bus::{
     Broadcast, Change, CommitFailure, DeadLetters, Group, GroupFailure, Kept, Letter, Output, Seat, Shelf, Standing,
     Transactions, Voice,
@@ -13,6 +14,7 @@ use crate::run::bus;
 use crate::run::service::status::Status;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -80,6 +82,7 @@ impl Instance {
         judging: Arc<Judging>,
         cluster: KafkaCluster,
         name: &str,
+        folder: PathBuf,
         status: &Arc<Status>,
         voice: Voice,
         stop: Arc<AtomicBool>,
@@ -87,8 +90,6 @@ impl Instance {
         let connection = bus::connection(&cluster.connection)?;
         let topics = cluster.topics.clone();
         let group = format!("{}.detect", cluster.group);
-        let folder = judging.site.config.service.data_dir.join(format!("detect-{name}"));
-        std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let restorer = Restorer {
             judging: judging.clone(),
             connection: connection.clone(),
@@ -104,16 +105,11 @@ impl Instance {
         let population = Broadcast::open(&connection, &topics.population, voice.clone()).context("the population")?;
         let letters = DeadLetters::open(&connection, &topics.dead_letters, voice.clone()).context("dead letters")?;
         let mut transactions = Transactions::new(connection.clone(), format!("{group}.{name}"), voice.clone());
-        begin(&mut transactions, &stop)?;
+        begin(&mut transactions, status, &stop)?;
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
         let member = Group::join(&connection, &group, name, &wanted, voice.clone()).context("joining the group")?;
         let (done, restored) = channel();
-        tracing::info!(
-            group,
-            instance = name,
-            "ready to judge the events in `{}`",
-            topics.events
-        );
+        status.brokers(None);
         Ok(Instance {
             judging,
             cluster,
@@ -187,7 +183,7 @@ impl Instance {
         }
         let topics = self.topics();
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
-        begin(&mut self.transactions, &self.stop)?;
+        begin(&mut self.transactions, &self.status, &self.stop)?;
         let (connection, group) = (&self.restorer.connection, &self.restorer.group);
         self.group =
             Group::join(connection, group, &self.name, &wanted, self.voice.clone()).context("joining the group")?;
@@ -205,6 +201,7 @@ impl Instance {
                 Change::Given(seats) => {
                     for seat in seats {
                         self.voice.metrics().up(&seat.topic, seat.partition).set(0);
+                        self.voice.metrics().rebalances(&seat.topic, "given").inc();
                         let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
                         self.restoring.insert(seat, restoring);
                     }
@@ -217,6 +214,8 @@ impl Instance {
                         }
                     }
                     for seat in &seats {
+                        let how = if lost { "lost" } else { "taken" };
+                        self.voice.metrics().rebalances(&seat.topic, how).inc();
                         self.give_up(seat);
                     }
                 }
@@ -235,7 +234,7 @@ impl Instance {
         self.held.remove(seat);
         self.outputs.retain(|(of, _)| of != seat);
         self.keeping.retain(|keeping| keeping.seat != *seat);
-        self.voice.metrics().up(&seat.topic, seat.partition).set(0);
+        self.voice.metrics().leave(&seat.topic, seat.partition);
         tracing::info!("{}/{} given up", seat.topic, seat.partition);
     }
 
@@ -392,6 +391,7 @@ impl Instance {
             .filter_map(|holding| self.standing(holding))
             .collect();
         self.committed = Instant::now();
+        self.count();
         if outputs.is_empty() && standings.iter().all(|standing| self.is_committed(standing)) {
             return Ok(true);
         }
@@ -403,12 +403,35 @@ impl Instance {
             }
             Err(CommitFailure::Aborted { problem }) => {
                 // Every rebalance causes some.
+                self.voice.metrics().aborted();
                 tracing::debug!("a transaction was aborted, and is tried again: {problem}");
                 self.failed = Some(Instant::now());
                 Ok(false)
             }
             Err(failure) => Err(failure.into()),
         }
+    }
+
+    /// What is watched.
+    fn count(&self) {
+        let metrics = self.voice.metrics();
+        let waiting = self.held.values().filter(|holding| holding.is_waiting).count();
+        metrics.waiting_for_population.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        metrics.restoring.set(i64::try_from(self.restoring.len()).unwrap_or(i64::MAX));
+        let (mut entities, mut streams) = (0, BTreeMap::<&str, Timestamp>::new());
+        for holding in self.held.values() {
+            let Work::Shard(shard) = &holding.work else { continue };
+            entities += shard.entities();
+            for (name, watermark, is_quiet) in shard.streams() {
+                // Nobody waits for one that is quiet.
+                if !is_quiet {
+                    let least = streams.entry(name).or_insert(watermark);
+                    *least = watermark.min(*least);
+                }
+            }
+        }
+        self.status.metrics.entities.set(i64::try_from(entities).unwrap_or(i64::MAX));
+        metrics.streams(streams.into_iter().map(|(name, watermark)| (name, watermark.nanos() as f64 / 1e9)));
     }
 
     fn outputs_of(&self, keeping: &Keeping) -> Vec<Output> {
@@ -594,12 +617,16 @@ impl Instance {
 }
 
 /// Takes the transactional id over, as soon as brokers answer.
-fn begin(transactions: &mut Transactions, stop: &AtomicBool) -> anyhow::Result<()> {
+fn begin(transactions: &mut Transactions, status: &Status, stop: &AtomicBool) -> anyhow::Result<()> {
     loop {
         match transactions.begin() {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                status.brokers(None);
+                return Ok(());
+            }
             Err(CommitFailure::Aborted { problem }) => {
                 tracing::error!("detect waits for the brokers: {problem}");
+                status.brokers(Some(problem));
                 anyhow::ensure!(
                     !stop.load(Ordering::Relaxed),
                     "everything ends before a broker was reached"
