@@ -78,12 +78,18 @@ enum Command {
     },
     /// Collect, and publish events to the instances that judge them, until SIGTERM
     #[cfg(feature = "kafka")]
-    #[command(after_help = "Example:\n  stakeout collect --config /etc/stakeout/stakeout.yaml --instance collector-1")]
+    #[command(
+        after_help = "Examples:\n  stakeout collect --config /etc/stakeout/stakeout.yaml --instance collector-1\n  \
+        stakeout collect --config /etc/stakeout/stakeout.yaml --retire collector-2"
+    )]
     Collect {
         #[command(flatten)]
         written: Written,
         #[command(flatten)]
         instance: Instance,
+        /// Say of an instance that is gone for good that nobody shall wait for it any more, and end
+        #[arg(long, value_name = "NAME", conflicts_with = "name")]
+        retire: Option<String>,
     },
     /// Judge events from Kafka until SIGTERM, as one of any number of instances
     #[cfg(feature = "kafka")]
@@ -259,7 +265,13 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             return Ok(0);
         }
         #[cfg(feature = "kafka")]
-        Command::Collect { written, instance } => {
+        Command::Collect {
+            written,
+            retire: Some(name),
+            ..
+        } => service::retire(&written.read()?.config, &name)?,
+        #[cfg(feature = "kafka")]
+        Command::Collect { written, instance, .. } => {
             drop(stdout);
             tracing_subscriber::fmt().with_writer(std::io::stderr).init();
             let instance = instance.name;

@@ -174,6 +174,13 @@ impl Shelf {
         }
     }
 
+    /// How many partitions a topic has; none where it is not there.
+    pub fn partitions(&self, topic: &str) -> Result<usize, ShelfFailure> {
+        let metadata = self.reader.fetch_metadata(Some(topic), ANSWER_MAX)?;
+        let about = metadata.topics().iter().find(|about| about.name() == topic);
+        Ok(about.map_or(0, |about| about.partitions().len()))
+    }
+
     /// The first and the next offset of a partition.
     pub fn bounds(&self, seat: &Seat) -> Result<(i64, i64), ShelfFailure> {
         Ok(self.reader.fetch_watermarks(&seat.topic, seat.partition, ANSWER_MAX)?)

@@ -124,13 +124,9 @@ impl Shard {
         let stream = self.stream(name);
         stream.watermark = stream.watermark.max(mark.watermark);
         stream.is_quiet = mark.quiet || mark.retired;
-        if mark.retired && stream.waiting.is_empty() {
-            // What it has passed, the others' time has passed too.
-            let reached = stream.watermark;
+        // The last of all stays, because how far time has come stands there.
+        if mark.retired && stream.waiting.is_empty() && self.streams.len() > 1 {
             self.streams.remove(name);
-            if self.streams.is_empty() {
-                self.streams.entry(name.to_owned()).or_default().watermark = reached;
-            }
         }
         let last = self.partitions.last_event.unwrap_or(Timestamp::MIN);
         let new = mark

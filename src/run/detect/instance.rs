@@ -106,6 +106,7 @@ impl Instance {
         let letters = DeadLetters::open(&connection, &topics.dead_letters, voice.clone()).context("dead letters")?;
         let mut transactions = Transactions::new(connection.clone(), format!("{group}.{name}"), voice.clone());
         begin(&mut transactions, status, &stop)?;
+        look_at_topics(&restorer.shelf, &cluster)?;
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
         let member = Group::join(&connection, &group, name, &wanted, voice.clone()).context("joining the group")?;
         let (done, restored) = channel();
@@ -614,6 +615,27 @@ impl Instance {
         self.commit()?;
         Ok(())
     }
+}
+
+/// Key groups are dealt out over the partitions by their number: with another one entities would be apart from what was
+/// learned of them, and triage would wait for ever for partitions that are not there.
+fn look_at_topics(shelf: &Shelf, cluster: &KafkaCluster) -> anyhow::Result<()> {
+    let topics = &cluster.topics;
+    let partitions = cluster.partitions as usize;
+    for (topic, wanted) in [
+        (&topics.events, partitions),
+        (&topics.state, partitions),
+        (&topics.findings, 1),
+        (&topics.population, 1),
+    ] {
+        let found = shelf.partitions(topic).with_context(|| format!("looking at the topic `{topic}`"))?;
+        anyhow::ensure!(
+            found == wanted,
+            "the topic `{topic}` has {found} partitions in place of {wanted}; `stakeout topics --create` makes those that are \
+             not there, and `stakeout topics --check` tells what to do about the others"
+        );
+    }
+    Ok(())
 }
 
 /// Takes the transactional id over, as soon as brokers answer.

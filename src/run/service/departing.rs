@@ -3,9 +3,10 @@
 use super::forward::{Forward, Forwarding};
 use super::status::Status;
 use crate::config::{Config, KafkaCluster};
-use crate::domain::Mark;
+use crate::domain::{Mark, Timestamp};
 use crate::edge::bus::{Parcel, PublishFailure, Publisher, Voice};
 use crate::edge::store::Store;
+use crate::edge::telemetry::Metrics;
 use crate::engine::pipeline::Departure;
 use crate::run::bus;
 use anyhow::Context as _;
@@ -55,6 +56,29 @@ pub(in crate::run) fn cluster(config: &Config) -> anyhow::Result<&KafkaCluster> 
     cluster.context("the configuration has no section `kafka`: it names the brokers that the roles share the work over")
 }
 
+/// Says of an instance that is gone for good that nobody shall wait for it.
+pub fn retire(config: &Config, name: &str) -> anyhow::Result<()> {
+    let cluster = cluster(config)?;
+    let id = format!("{}.retire", cluster.group);
+    let metrics = Metrics::new()?.kafka;
+    let voice = Voice::new(format!("the topic `{}`", cluster.topics.events), &id, metrics);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (connection, partitions) = (bus::connection(&cluster.connection)?, partitions(cluster));
+    let mut publisher = Publisher::new(connection, &cluster.topics.events, partitions, id, name, 0, voice, stop);
+    let mark = Mark {
+        watermark: Timestamp::MIN,
+        quiet: true,
+        retired: true,
+        ..Mark::default()
+    };
+    let next = publisher.published()?;
+    Ok(publisher.publish(&[], &mark, next, &[])?)
+}
+
+fn partitions(cluster: &KafkaCluster) -> u16 {
+    u16::try_from(cluster.partitions).unwrap_or(u16::MAX)
+}
+
 /// Events go to the topic of events, as the stream of this instance.
 pub(super) fn to_topic(
     config: &Config,
@@ -71,11 +95,10 @@ pub(super) fn to_topic(
         &group,
         status.metrics.kafka.clone(),
     );
-    let partitions = u16::try_from(cluster.partitions).unwrap_or(u16::MAX);
     let publisher = Publisher::new(
         bus::connection(&cluster.connection)?,
         &cluster.topics.events,
-        partitions,
+        partitions(cluster),
         format!("{group}.{instance}"),
         &instance,
         store.identity()?,

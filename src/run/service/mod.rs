@@ -32,6 +32,8 @@ use self::collecting::{Collecting, Ends};
 use self::core::{Core, Judging};
 #[cfg(feature = "kafka")]
 pub(super) use self::departing::cluster;
+#[cfg(feature = "kafka")]
+pub use self::departing::retire;
 use self::forward::Forwarding;
 use self::http::Access;
 use self::intake::Intake;
