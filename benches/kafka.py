@@ -75,7 +75,6 @@ class Cluster:
         self.log.touch()
         (folder / "stakeout.yaml").write_text(
             f"http: {{ listen: '127.0.0.1:0' }}\ninputs:\n  files: ['{self.log}']\n"
-            f"bounds: {{ entities_max: 4000000 }}\n"
             f"kafka: {{ brokers: '127.0.0.1:{PORT}', partitions: {partitions} }}\n"
         )
         subprocess.run([program, "topics", "--create", "--config", folder / "stakeout.yaml"], check=True,
@@ -150,18 +149,16 @@ def throughput(program, folder, events):
             rates.setdefault("kcat", []).append(records / took)
             print(f"kcat: {took:.1f} s, {cpu:.1f} CPU s, {records / took:,.0f} records a second")
         with Role(program, "detect", folder, "detector") as detect:
-            first = None
+            detect.wait_until("every partition was begun",
+                              lambda seen: seen.get("stakeout_kafka_partition_up", 0) == cluster.partitions + 1)
+            began, cpu = time.time(), detect.cpu_seconds()
             while (lag := detect.lag()) is None or lag > 0:
-                if first is None and lag is not None:
-                    first = (time.time(), lag, detect.cpu_seconds())
                 time.sleep(0.05)
-            began, behind, cpu = first
-            took = time.time() - began
-            cpu = detect.cpu_seconds() - cpu
-            print(f"detect: the last {behind:.0f} of {records} in {took:.1f} s, {cpu:.1f} CPU s, "
-                  f"{behind / took:,.0f} records a second, {behind / cpu:,.0f} a CPU second; "
-                  f"{time.time() - detect.began:.1f} s from its start, {detect.memory() >> 20} MB")
-            rates["detect"] = behind / took
+            took, cpu = time.time() - began, detect.cpu_seconds() - cpu
+            print(f"detect: {took:.1f} s, {cpu:.1f} CPU s, {records / took:,.0f} records a second, "
+                  f"{records / cpu:,.0f} a CPU second; {time.time() - detect.began:.1f} s from its start, "
+                  f"{detect.memory() >> 20} MB")
+            rates["detect"] = records / took
             detect.terminate()
         print(f"detect / kcat = {rates['detect'] / max(rates['kcat']):.2f}")
 

@@ -133,7 +133,7 @@ impl Group {
             ("fetch.queue.backoff.ms", "10"),
             ("fetch.wait.max.ms", "100"),
             ("receive.message.max.bytes", "1000000000"),
-            ("statistics.interval.ms", "5000"),
+            ("statistics.interval.ms", "1000"),
             ("topic.metadata.refresh.interval.ms", "10000"),
         ];
         let must = [

@@ -417,8 +417,12 @@ impl Instance {
     fn count(&self) {
         let metrics = self.voice.metrics();
         let waiting = self.held.values().filter(|holding| holding.is_waiting).count();
-        metrics.waiting_for_population.set(i64::try_from(waiting).unwrap_or(i64::MAX));
-        metrics.restoring.set(i64::try_from(self.restoring.len()).unwrap_or(i64::MAX));
+        metrics
+            .waiting_for_population
+            .set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        metrics
+            .restoring
+            .set(i64::try_from(self.restoring.len()).unwrap_or(i64::MAX));
         let (mut entities, mut streams) = (0, BTreeMap::<&str, Timestamp>::new());
         for holding in self.held.values() {
             let Work::Shard(shard) = &holding.work else { continue };
@@ -431,8 +435,15 @@ impl Instance {
                 }
             }
         }
-        self.status.metrics.entities.set(i64::try_from(entities).unwrap_or(i64::MAX));
-        metrics.streams(streams.into_iter().map(|(name, watermark)| (name, watermark.nanos() as f64 / 1e9)));
+        self.status
+            .metrics
+            .entities
+            .set(i64::try_from(entities).unwrap_or(i64::MAX));
+        metrics.streams(
+            streams
+                .into_iter()
+                .map(|(name, watermark)| (name, watermark.nanos() as f64 / 1e9)),
+        );
     }
 
     fn outputs_of(&self, keeping: &Keeping) -> Vec<Output> {
@@ -482,12 +493,11 @@ impl Instance {
                 holding.committed = standing.next;
                 holding.committed_found = holding.committed_found.max(holding.found);
                 holding.committed_at_all = true;
-                let end = self.group.end(&standing.seat).unwrap_or(standing.next);
-                let lag = (end - standing.next).max(0);
-                self.voice
-                    .metrics()
-                    .lag(&standing.seat.topic, standing.seat.partition)
-                    .set(lag);
+                // Before it is known how far the partition goes, nothing is said.
+                if let Some(end) = self.group.end(&standing.seat) {
+                    let lag = self.voice.metrics().lag(&standing.seat.topic, standing.seat.partition);
+                    lag.set((end - standing.next).max(0));
+                }
             }
         }
         for keeping in std::mem::take(&mut self.keeping) {
@@ -628,7 +638,9 @@ fn look_at_topics(shelf: &Shelf, cluster: &KafkaCluster) -> anyhow::Result<()> {
         (&topics.findings, 1),
         (&topics.population, 1),
     ] {
-        let found = shelf.partitions(topic).with_context(|| format!("looking at the topic `{topic}`"))?;
+        let found = shelf
+            .partitions(topic)
+            .with_context(|| format!("looking at the topic `{topic}`"))?;
         anyhow::ensure!(
             found == wanted,
             "the topic `{topic}` has {found} partitions in place of {wanted}; `stakeout topics --create` makes those that are \
