@@ -53,7 +53,8 @@ class Role(Service):
                 time.sleep(0.01)
 
     def lag(self):
-        """Records that were not committed yet; nothing while not every partition is known."""
+        """Records that were not committed yet, the marker of each partition's last transaction among them; nothing while
+        not every partition is known."""
         metrics = self.metrics()
         lags = [value for key, value in metrics.items() if key.startswith("stakeout_kafka_lag_records{")]
         up = metrics.get("stakeout_kafka_partition_up", 0)
@@ -152,7 +153,7 @@ def throughput(program, folder, events):
             detect.wait_until("every partition was begun",
                               lambda seen: seen.get("stakeout_kafka_partition_up", 0) == cluster.partitions + 1)
             began, cpu = time.time(), detect.cpu_seconds()
-            while (lag := detect.lag()) is None or lag > 0:
+            while (lag := detect.lag()) is None or lag > cluster.partitions + 1:
                 time.sleep(0.05)
             took, cpu = time.time() - began, detect.cpu_seconds() - cpu
             print(f"detect: {took:.1f} s, {cpu:.1f} CPU s, {records / took:,.0f} records a second, "
@@ -206,7 +207,7 @@ def restore(program, folder, sources):
             cluster.published(last - 1)
             collect.terminate()
         with Role(program, "detect", folder, "detector") as detect:
-            while (lag := detect.lag()) is None or lag > 0:
+            while (lag := detect.lag()) is None or lag > cluster.partitions + 1:
                 time.sleep(0.2)
             print(f"learned in {time.time() - detect.began:.0f} s, {detect.memory() >> 20} MB; kept in "
                   f"{detect.terminate():.1f} s")

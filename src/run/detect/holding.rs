@@ -14,6 +14,9 @@ use crate::engine::population::{Summaries, write_summary};
 use crate::engine::snapshot::SnapshotProblem;
 use std::time::Instant;
 
+/// Records that a partition takes while it waits for the population.
+const WAITING_MAX: usize = 1 << 15;
+
 /// What judges a partition.
 pub(super) enum Work {
     /// A partition of events.
@@ -44,6 +47,8 @@ pub(super) struct Holding {
     pub(super) keep_at: Instant,
     /// Whether it waits for the population.
     pub(super) is_waiting: bool,
+    /// Whether nothing more comes until it has waited long enough.
+    pub(super) is_paused: bool,
     /// What it told last of how far it has come.
     passed: Option<Passed>,
 }
@@ -62,6 +67,7 @@ impl Holding {
             chunks: 0,
             keep_at,
             is_waiting: false,
+            is_paused: false,
             passed: None,
         }
     }
@@ -250,6 +256,16 @@ impl Holding {
             })?,
         }
         Ok(Kept::new(bytes, self.next, self.found))
+    }
+
+    /// Whether it waits for the population and has taken as much as it should meanwhile. Pausing a partition throws away
+    /// what librdkafka has fetched of it, so a short wait is not worth it.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_waiting
+            && match &self.work {
+                Work::Shard(shard) => shard.waiting() >= WAITING_MAX,
+                Work::Docket(docket) => docket.waiting() >= WAITING_MAX,
+            }
     }
 
     /// The epoch in which it judges.

@@ -260,9 +260,6 @@ impl Instance {
             self.voice.metrics().up(&seat.topic, seat.partition).set(1);
             let topics = self.topics();
             holding.go_on(&self.summaries, &self.judging, &topics, &mut self.outputs);
-            if holding.is_waiting {
-                self.group.pause(&seat);
-            }
             self.held.insert(seat, holding);
         }
         Ok(())
@@ -279,9 +276,11 @@ impl Instance {
         }
         let topics = self.topics();
         for (seat, holding) in &mut self.held {
-            let waited = holding.is_waiting;
-            holding.go_on(&self.summaries, &self.judging, &topics, &mut self.outputs);
-            if waited && !holding.is_waiting {
+            if holding.is_waiting {
+                holding.go_on(&self.summaries, &self.judging, &topics, &mut self.outputs);
+            }
+            if holding.is_paused && !holding.is_full() {
+                holding.is_paused = false;
                 self.group.resume(seat);
             }
         }
@@ -333,13 +332,15 @@ impl Instance {
                 continue;
             }
             match holding.take(record.offset(), record.value(), &self.judging) {
-                Ok(true) => {
-                    holding.go_on(&self.summaries, &self.judging, &topics, &mut self.outputs);
-                    if holding.is_waiting {
+                Ok(has_work) => {
+                    if has_work && !holding.is_waiting {
+                        holding.go_on(&self.summaries, &self.judging, &topics, &mut self.outputs);
+                    }
+                    if holding.is_full() && !holding.is_paused {
+                        holding.is_paused = true;
                         self.group.pause(&seat);
                     }
                 }
-                Ok(false) => {}
                 Err(reason) => {
                     self.voice.metrics().refused(&seat.topic, reason.word()).inc();
                     let offset = record.offset();
