@@ -169,15 +169,15 @@ def latency(program, folder, seconds):
             Role(program, "detect", folder, "detector") as detect:
         while detect.lag() is None:
             time.sleep(0.2)
-        reader = subprocess.Popen(cluster.kcat("alerts", "-u"), stdout=subprocess.PIPE, text=True)
+        reader = subprocess.Popen(cluster.kcat("alerts", "-u"), stdout=subprocess.PIPE)
         os.set_blocking(reader.stdout.fileno(), False)
         arrived, began = [], time.time()
         turns = int(seconds / EVERY)
         senders = Senders(collect.address, lambda worker, turn: make(turns - 20, worker, turn), CLIENTS, EVERY, seconds)
-        known, rest = set(), ""
+        known, rest = set(), b""
         while time.time() < began + seconds + 5:
-            rest += reader.stdout.read() or ""
-            *whole, rest = rest.split("\n")
+            rest += reader.stdout.read() or b""
+            *whole, rest = rest.split(b"\n")
             for line in whole:
                 document = json.loads(line)
                 if document["event"]["id"] not in known:

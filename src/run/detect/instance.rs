@@ -26,6 +26,8 @@ const TOGETHER_MAX: usize = 2000;
 const IDLE: Duration = Duration::from_millis(20);
 /// What is to be told waits so long for company.
 const URGENT_AFTER: Duration = Duration::from_millis(20);
+/// Judging goes on for so many times as long as a commit took before the next.
+const BETWEEN_COMMITS: u32 = 2;
 /// How long a commit that failed is not tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How often a commit is tried before what was taken away is given up without it.
@@ -69,6 +71,8 @@ pub(super) struct Instance {
     keeping: Vec<Keeping>,
     refused: Vec<Letter>,
     committed: Instant,
+    /// How long the last commit took.
+    took: Duration,
     failed: Option<Instant>,
     /// When somebody came under this instance's name, lately.
     fenced: Vec<Instant>,
@@ -132,6 +136,7 @@ impl Instance {
             keeping: Vec::new(),
             refused: Vec::new(),
             committed: Instant::now(),
+            took: Duration::ZERO,
             failed: None,
             fenced: Vec::new(),
             name: name.to_owned(),
@@ -368,8 +373,11 @@ impl Instance {
         if self.failed.is_some_and(|failed| failed.elapsed() < AGAIN) {
             return false;
         }
+        // However slow the brokers are, most of the time goes into judging.
         let since = self.committed.elapsed();
-        since >= wait(self.cluster.commit_every) || (since >= URGENT_AFTER && !self.outputs.is_empty())
+        let rests = self.took * BETWEEN_COMMITS;
+        since >= wait(self.cluster.commit_every).max(rests)
+            || (since >= URGENT_AFTER.max(rests) && !self.outputs.is_empty())
     }
 
     /// Commits what was done. Gives whether that is done; otherwise it is tried again.
@@ -392,12 +400,16 @@ impl Instance {
             .values()
             .filter_map(|holding| self.standing(holding))
             .collect();
-        self.committed = Instant::now();
         self.count();
         if outputs.is_empty() && standings.iter().all(|standing| self.is_committed(standing)) {
+            self.committed = Instant::now();
             return Ok(true);
         }
-        match self.transactions.commit(&self.group, &outputs, &standings) {
+        let begun = Instant::now();
+        let done = self.transactions.commit(&self.group, &outputs, &standings);
+        self.committed = Instant::now();
+        self.took = begun.elapsed();
+        match done {
             Ok(()) => {
                 self.failed = None;
                 self.settle(&standings);
