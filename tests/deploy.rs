@@ -185,11 +185,13 @@ fn every_alarm_fires_when_it_should_keeps_still_otherwise_and_has_its_place_in_t
         assert!(manual.contains(&format!("\n### {name}\n")), "{name} in the manual");
     }
     let Some(promtool) = installed("promtool") else { return };
-    succeed(
-        Command::new(&promtool)
-            .args(["check", "config"])
-            .arg(at_home("deploy/prometheus/prometheus.yml")),
-    );
+    for config in ["prometheus.yml", "kafka.yml"] {
+        succeed(
+            Command::new(&promtool)
+                .args(["check", "config"])
+                .arg(at_home("deploy/prometheus").join(config)),
+        );
+    }
     succeed(
         Command::new(&promtool)
             .args(["test", "rules"])
@@ -391,7 +393,7 @@ fn an_alarm_goes_through_a_real_prometheus_to_a_real_alertmanager() {
 
 #[test]
 fn docker_compose_reads_the_compose_file_and_every_service_is_bounded_and_watched() {
-    let compose: yaml_serde::Value = yaml_serde::from_str(&read("docker-compose.yml")).expect("YAML");
+    let compose = compose();
     for (name, service) in compose["services"].as_mapping().expect("services") {
         let name = name.as_str().expect("a name");
         let limits = &service["deploy"]["resources"]["limits"];
@@ -415,7 +417,11 @@ fn docker_compose_reads_the_compose_file_and_every_service_is_bounded_and_watche
             );
         }
     }
-    for config in ["deploy/stakeout.yaml", "deploy/stakeout-compose.yaml"] {
+    let mut configs = vec!["deploy/stakeout.yaml", "deploy/stakeout-compose.yaml"];
+    if cfg!(feature = "kafka") {
+        configs.push("deploy/stakeout-kafka.yaml");
+    }
+    for config in configs {
         succeed(
             Command::new(env!("CARGO_BIN_EXE_stakeout"))
                 .args(["check", "--config"])
@@ -429,10 +435,97 @@ fn docker_compose_reads_the_compose_file_and_every_service_is_bounded_and_watche
         Command::new(program)
             .arg("-f")
             .arg(at_home("docker-compose.yml"))
-            .arg("config")
+            .args(["--profile", "kafka", "config"])
             .env("GRAFANA_ADMIN_PASSWORD", "secret"),
     );
     assert!(said.contains("GF_SECURITY_ADMIN_PASSWORD: secret"), "{said}");
+    assert!(said.contains("KAFKA_MIN_INSYNC_REPLICAS: 2"), "{said}");
+}
+
+/// The compose file, with what its services share in each of them.
+fn compose() -> yaml_serde::Value {
+    let mut compose: yaml_serde::Value = yaml_serde::from_str(&read("docker-compose.yml")).expect("YAML");
+    compose.apply_merge().expect("what is merged is there");
+    compose
+}
+
+/// The texts of a list.
+fn texts(value: &yaml_serde::Value) -> Vec<&str> {
+    let list = value.as_sequence().into_iter().flatten();
+    list.filter_map(yaml_serde::Value::as_str).collect()
+}
+
+#[test]
+fn the_instances_of_the_compose_file_have_names_ports_and_data_of_their_own_and_are_scraped() {
+    let compose = compose();
+    let (mut instances, mut brokers, mut data) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    for (name, service) in compose["services"].as_mapping().expect("services") {
+        let name = name.as_str().expect("a name");
+        if texts(&service["profiles"]) != ["kafka"] {
+            continue;
+        }
+        for volume in texts(&service["volumes"]) {
+            let (source, _) = volume.split_once(':').expect("a volume");
+            if !source.starts_with(['.', '/']) {
+                assert!(compose["volumes"].get(source).is_some(), "{source}");
+                assert!(data.insert(source.to_owned()), "{name}: {source} is another's");
+            }
+        }
+        let environment = &service["environment"];
+        if let Some(listener) = environment["KAFKA_ADVERTISED_LISTENERS"].as_str() {
+            brokers.insert(listener.trim_start_matches("PLAINTEXT://").to_owned());
+        } else if texts(&service["command"])[0] != "topics" {
+            assert_eq!(texts(&service["command"])[1..], ["--instance", name]);
+            let port = environment["PORT"].as_str().expect("a port");
+            instances.insert(format!("127.0.0.1:{port}"), name.to_owned());
+            if cfg!(feature = "kafka") {
+                its_entrypoint_gives_it_the_port(&texts(&service["entrypoint"]), port);
+            }
+        }
+    }
+    assert_eq!((instances.len(), brokers.len(), data.len()), (5, 3, 8));
+    let shared: yaml_serde::Value = yaml_serde::from_str(&read("deploy/stakeout-kafka.yaml")).expect("YAML");
+    let named: BTreeSet<_> = texts(&shared["kafka"]["brokers"])
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(named, brokers);
+    let scraping: yaml_serde::Value = yaml_serde::from_str(&read("deploy/prometheus/kafka.yml")).expect("YAML");
+    let targets = scraping["scrape_configs"][0]["static_configs"]
+        .as_sequence()
+        .expect("targets");
+    let scraped: BTreeMap<_, _> = targets
+        .iter()
+        .map(|target| {
+            let instance = target["labels"]["instance"].as_str().expect("a name");
+            (texts(&target["targets"])[0].to_owned(), instance.to_owned())
+        })
+        .collect();
+    assert_eq!(scraped, instances);
+}
+
+/// Runs the entrypoint of a role with other folders than a container's, and `check` for the role.
+fn its_entrypoint_gives_it_the_port(entrypoint: &[&str], port: &str) {
+    let folder = Folder::new(&format!("entrypoint-{port}"));
+    let written = folder.0.join("stakeout.yaml");
+    let program = Path::new(env!("CARGO_BIN_EXE_stakeout")).parent().expect("a folder");
+    let path = std::env::join_paths([program, Path::new("/usr/bin"), Path::new("/bin")]).expect("folders");
+    let script = entrypoint[2]
+        .replace("$$", "$")
+        .replace("/tmp/stakeout.yaml", &written.to_string_lossy())
+        .replace(
+            "/etc/stakeout/stakeout.yaml",
+            &at_home("deploy/stakeout-kafka.yaml").to_string_lossy(),
+        );
+    let said = succeed(
+        Command::new(entrypoint[0])
+            .args([entrypoint[1], &script, entrypoint[3], "check"])
+            .env("PORT", port)
+            .env("PATH", path),
+    );
+    assert!(said.contains("no mistakes"), "{said}");
+    let text = fs::read_to_string(&written).expect("the configuration with its port");
+    assert!(text.contains(&format!("listen: 127.0.0.1:{port}\n")), "{text}");
 }
 
 #[test]

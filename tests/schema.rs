@@ -47,7 +47,11 @@ fn yaml(text: &str) -> Value {
 
 /// The shipped configurations, and the first with every line that is commented out.
 fn configurations() -> Vec<String> {
-    let shipped = ["deploy/stakeout.yaml", "deploy/stakeout-compose.yaml"];
+    let shipped = [
+        "deploy/stakeout.yaml",
+        "deploy/stakeout-compose.yaml",
+        "deploy/stakeout-kafka.yaml",
+    ];
     let mut texts: Vec<String> = shipped
         .iter()
         .map(|path| fs::read_to_string(root().join(path)).expect("it is shipped"))
