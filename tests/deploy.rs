@@ -1,5 +1,7 @@
 //! What is in `deploy/` and the manual, held to what the service gives, with the real programs where they are installed.
 
+#[cfg(feature = "kafka")]
+mod broker;
 mod serving;
 
 use serving::{Folder, PATIENCE, Service, left_out, recorded};
@@ -219,8 +221,8 @@ fn asked(prometheus: &str, query: &str) -> Result<Vec<f64>, String> {
     Ok(numbers.collect())
 }
 
-/// Every query of every dashboard, those of its variables too, with where it stands.
-fn queries() -> BTreeMap<String, String> {
+/// Every query of these dashboards, those of their variables too, with where it stands.
+fn queries(is_asked: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut uids = BTreeSet::new();
     for entry in fs::read_dir(at_home("deploy/grafana/dashboards")).expect("dashboards") {
@@ -229,6 +231,9 @@ fn queries() -> BTreeMap<String, String> {
             serde_json::from_str(&fs::read_to_string(&path).expect("a dashboard")).expect("JSON");
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(uids.insert(board["uid"].to_string()), "{name}: the uid is taken");
+        if !is_asked(&name) {
+            continue;
+        }
         for variable in board["templating"]["list"].as_array().expect("variables") {
             if let Some(text) = variable["definition"].as_str() {
                 let inner = text
@@ -261,9 +266,13 @@ fn queries() -> BTreeMap<String, String> {
             }
         }
     }
-    assert_eq!(uids.len(), 4);
+    assert_eq!(uids.len(), 5);
     found
 }
+
+/// Where the shipped configurations have Stakeout and Alertmanager.
+const STAKEOUT: &str = "127.0.0.1:9750";
+const ALERTMANAGER: &str = "127.0.0.1:9093";
 
 /// An address on loopback where nobody listens.
 fn free_address() -> String {
@@ -290,21 +299,21 @@ fn start_alertmanager(program: &Path, folder: &Folder) -> (Process, String) {
     (process, address)
 }
 
-/// A real Prometheus with the shipped configuration, at a quicker pace, that scrapes this Stakeout and tells this
-/// Alertmanager.
-fn start_prometheus(program: &Path, folder: &Folder, stakeout: &str, alertmanager: &str) -> (Process, String) {
+/// A real Prometheus with a shipped configuration, at a quicker pace, with other addresses in place of those in there.
+fn start_prometheus(program: &Path, folder: &Folder, config: &str, addresses: &[(&str, &str)]) -> (Process, String) {
     let address = free_address();
-    for file in ["prometheus.yml", "recording.yml", "alerts.yml"] {
-        let text = read(&format!("deploy/prometheus/{file}"))
+    for file in [config, "recording.yml", "alerts.yml"] {
+        let mut text = read(&format!("deploy/prometheus/{file}"))
             .replace("_interval: 15s", "_interval: 1s")
             .replace("interval: 1m", "interval: 1s")
-            .replace("127.0.0.1:9750", stakeout)
-            .replace("for: 2m", "for: 2s")
-            .replace("127.0.0.1:9093", alertmanager);
+            .replace("for: 2m", "for: 2s");
+        for (written, real) in addresses {
+            text = text.replace(written, real);
+        }
         fs::write(folder.0.join(file), text).expect("a file");
     }
     let child = Command::new(program)
-        .arg(format!("--config.file={}", folder.0.join("prometheus.yml").display()))
+        .arg(format!("--config.file={}", folder.0.join(config).display()))
         .arg(format!("--storage.tsdb.path={}", folder.0.join("data").display()))
         .arg(format!("--web.listen-address={address}"))
         .stdin(Stdio::null())
@@ -321,30 +330,19 @@ fn every_query_of_every_panel_returns_data_from_a_real_prometheus() {
     let (folder, folder_of_prometheus) = (Folder::new("queries"), Folder::new("prometheus"));
     let stakeout = start_stakeout(&folder);
     let nobody = free_address();
-    let (_process, prometheus) = start_prometheus(&program, &folder_of_prometheus, &stakeout.address, &nobody);
+    let addresses = [(STAKEOUT, stakeout.address.as_str()), (ALERTMANAGER, &nobody)];
+    let (_process, prometheus) = start_prometheus(&program, &folder_of_prometheus, "prometheus.yml", &addresses);
     wait_for("the first scrape", || {
         asked(&prometheus, "stakeout_ready")
             .ok()
             .filter(|found| found == &[1.0])
     });
-    let mut open = queries();
+    // What Kafka's panels ask is there where roles work.
+    let open = queries(|board| board != "kafka.json");
     assert!(open.len() > 60, "{} queries", open.len());
     let log = recorded();
     let lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
-    let mut pieces = lines.chunks(lines.len().div_ceil(100));
-    let begun = Instant::now();
-    // A small load goes on while the queries are asked.
-    while !open.is_empty() || pieces.len() > 0 {
-        if let Some(piece) = pieces.next() {
-            append(&folder, piece);
-        }
-        open.retain(|query, _| {
-            let found = asked(&prometheus, query).unwrap_or_default();
-            !found.iter().any(|number| number.is_finite())
-        });
-        assert!(begun.elapsed() < PATIENCE, "no data from: {open:#?}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    ask_under_load(&prometheus, open, &folder, &lines);
     wait_for("alerts to be seen by Prometheus", || {
         let found = asked(
             &prometheus,
@@ -352,7 +350,28 @@ fn every_query_of_every_panel_returns_data_from_a_real_prometheus() {
         );
         found.ok().filter(|found| !found.is_empty())
     });
-    let rules = get(&prometheus, "/api/v1/rules").expect("rules");
+    every_rule_is_healthy(&prometheus);
+}
+
+/// Asks until each query has given a number, while a small load goes on.
+fn ask_under_load(prometheus: &str, mut open: BTreeMap<String, String>, folder: &Folder, lines: &[&[u8]]) {
+    let mut pieces = lines.chunks(lines.len().div_ceil(100));
+    let begun = Instant::now();
+    while !open.is_empty() || pieces.len() > 0 {
+        if let Some(piece) = pieces.next() {
+            append(folder, piece);
+        }
+        open.retain(|query, _| {
+            let found = asked(prometheus, query).unwrap_or_default();
+            !found.iter().any(|number| number.is_finite())
+        });
+        assert!(begun.elapsed() < PATIENCE, "no data from: {open:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn every_rule_is_healthy(prometheus: &str) {
+    let rules = get(prometheus, "/api/v1/rules").expect("rules");
     let rules: serde_json::Value = serde_json::from_str(&rules).expect("JSON");
     let groups = rules["data"]["groups"].as_array().expect("groups");
     let rules: Vec<_> = groups
@@ -366,6 +385,88 @@ fn every_query_of_every_panel_returns_data_from_a_real_prometheus() {
     }
 }
 
+#[cfg(feature = "kafka")]
+#[test]
+fn every_query_of_the_kafka_panels_returns_data_while_roles_work() {
+    let Some(program) = installed("prometheus") else { return };
+    let Some(broker) = broker::broker() else { return };
+    let (folder, folder_of_prometheus) = (Folder::new("roles"), Folder::new("roles-prometheus"));
+    let text = format!(
+        "http: {{ listen: '127.0.0.1:0' }}\n\
+         inputs:\n  files: ['{0}/*.log']\n  kafka: {{ brokers: '{1}', topics: [raw, nowhere] }}\n\
+         kafka: {{ brokers: '{1}', partitions: 2 }}\n\
+         store: {{ commit_every: 100ms }}\n\
+         sinks: [{{ type: file, path: '{0}/alerts.json' }}]\n",
+        folder.0.display(),
+        broker.address
+    );
+    fs::write(folder.0.join("stakeout.yaml"), text).expect("a configuration");
+    succeed(
+        Command::new(env!("CARGO_BIN_EXE_stakeout"))
+            .args(["topics", "--create", "--config"])
+            .arg(folder.0.join("stakeout.yaml")),
+    );
+    let log = recorded();
+    let lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
+    let record = |line| broker::Written {
+        value: Some(line),
+        ..broker::Written::default()
+    };
+    let start = |role, name| Service::start_role(&folder.0, role, &["--instance", name]);
+    // A gap: retention is faster than who collects.
+    broker.make_topic("raw", 1);
+    broker.write("raw", lines[..20].iter().map(|line| record(*line)));
+    let collect = start("collect", "collector-1");
+    let is_read =
+        |service: &Service| service.metric("stakeout_collector_messages_total{source=\"kafka\"}") == Some(20.0);
+    collect.wait_until("the topic was read", is_read);
+    collect.terminate();
+    broker.write("raw", lines[20..40].iter().map(|line| record(*line)));
+    broker.delete_before("raw", 0, 30);
+    // Dead letters: somebody else writes to the topics of the roles.
+    for topic in ["stakeout.events", "stakeout.alerts"] {
+        broker.write(topic, [record(b"nothing of ours")]);
+    }
+    let roles = [
+        ("127.0.0.1:9751", start("collect", "collector-1")),
+        ("127.0.0.1:9752", start("detect", "detector-1")),
+        ("127.0.0.1:9755", start("respond", "responder-1")),
+    ];
+    let nobody = free_address();
+    let mut addresses = vec![(ALERTMANAGER, nobody.as_str())];
+    addresses.extend(
+        roles
+            .iter()
+            .map(|(written, service)| (*written, service.address.as_str())),
+    );
+    let (_process, prometheus) = start_prometheus(&program, &folder_of_prometheus, "kafka.yml", &addresses);
+    wait_for("all partitions to be read", || {
+        let query = "sum(stakeout_kafka_partition_up{instance=\"detector-1\"})";
+        asked(&prometheus, query).ok().filter(|found| found == &[3.0])
+    });
+    let open = queries(|board| board == "kafka.json");
+    assert!(open.len() > 20, "{} queries", open.len());
+    ask_under_load(&prometheus, open, &folder, &lines[40..]);
+    wait_for("the alarm about dead letters", || {
+        let query = "ALERTS{alertname=\"StakeoutKafkaDeadLetters\",alertstate=\"firing\"}";
+        asked(&prometheus, query).ok().filter(|found| found.len() == 2)
+    });
+    every_rule_is_healthy(&prometheus);
+    let (mut told, described) = (BTreeSet::new(), described());
+    for (_, service) in &roles {
+        for (name, form) in given(&service.get("/metrics").expect("metrics")) {
+            assert_eq!(described.get(&name), Some(&form), "{name} as the manual describes it");
+            told.insert(name);
+        }
+    }
+    for name in described.keys().filter(|name| name.starts_with("stakeout_kafka_")) {
+        assert!(told.contains(name), "{name} is described, but not given");
+    }
+    for (_, service) in roles {
+        service.terminate();
+    }
+}
+
 #[test]
 fn an_alarm_goes_through_a_real_prometheus_to_a_real_alertmanager() {
     let names = ["prometheus-alertmanager", "alertmanager"];
@@ -376,7 +477,8 @@ fn an_alarm_goes_through_a_real_prometheus_to_a_real_alertmanager() {
     let (folder, folder_of_others) = (Folder::new("alarm"), Folder::new("alarm-others"));
     let stakeout = start_stakeout(&folder);
     let (_alertmanager, alarms) = start_alertmanager(&alertmanager, &folder_of_others);
-    let (_prometheus, prometheus) = start_prometheus(&program, &folder_of_others, &stakeout.address, &alarms);
+    let addresses = [(STAKEOUT, stakeout.address.as_str()), (ALERTMANAGER, &alarms)];
+    let (_prometheus, prometheus) = start_prometheus(&program, &folder_of_others, "prometheus.yml", &addresses);
     wait_for("the first scrape", || {
         asked(&prometheus, "up").ok().filter(|found| found == &[1.0])
     });
