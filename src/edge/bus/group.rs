@@ -212,6 +212,8 @@ impl Group {
         let place = list(std::slice::from_ref(seat), Some(Offset::Offset(offset)))?;
         self.consumer.incremental_assign(&place)?;
         self.begun.borrow_mut().insert(seat.clone());
+        // It may have been paused when it was ours before.
+        self.resume(seat);
         Ok(())
     }
 

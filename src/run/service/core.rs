@@ -331,6 +331,9 @@ impl Core {
         self.status.changes_over(&self.feed);
         // The old one goes first: there is not room for both of a large state.
         self.feed = feed;
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.kinds = kinds(self.feed.engine().program());
+        }
         let restored = self.take_up_newest().context("taking up what was just kept")?;
         self.status.changed_over(&self.feed);
         Ok(Ok(Changed {
