@@ -10,33 +10,19 @@ use std::time::Duration;
 /// A reader of such a topic.
 pub struct Broadcast {
     reader: BaseConsumer<Voice>,
-    is_at_end: bool,
 }
 
 impl Broadcast {
     /// Reads committed records from the beginning.
     pub fn open(connection: &Connection, topic: &str, voice: Voice) -> Result<Broadcast, KafkaError> {
         let usual = [("receive.message.max.bytes", "1000000000"), ("fetch.wait.max.ms", "50")];
-        let must = [
-            // It is no member of a group; librdkafka wants a name.
-            ("group.id", "stakeout-broadcast"),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "true"),
-            ("isolation.level", "read_committed"),
-            ("auto.offset.reset", "earliest"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        let mut config = connection.client(&usual, &must);
-        config.remove("transactional.id");
+        // It is no member of a group; librdkafka wants a name.
+        let config = connection.reader("stakeout-broadcast", &usual);
         let reader: BaseConsumer<Voice> = config.create_with_context(voice)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, 0, Offset::Beginning)?;
         reader.assign(&list)?;
-        Ok(Broadcast {
-            reader,
-            is_at_end: false,
-        })
+        Ok(Broadcast { reader })
     }
 
     /// The next record, as far as one has come: its key, and its value where it has one.
@@ -47,14 +33,9 @@ impl Broadcast {
                     let key = message.key().unwrap_or_default().to_vec();
                     return Some((key, message.payload().map(<[u8]>::to_vec)));
                 }
-                Err(KafkaError::PartitionEOF(_)) => self.is_at_end = true,
+                Err(KafkaError::PartitionEOF(_)) => {}
                 Err(error) => self.reader.client().context().tell_passing(&error),
             }
         }
-    }
-
-    /// Whether everything that was there has been read once.
-    pub fn is_at_end(&self) -> bool {
-        self.is_at_end
     }
 }

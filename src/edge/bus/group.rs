@@ -2,12 +2,11 @@
 //! it goes on, and what is taken away is let go only when its work is committed. Other partitions go on meanwhile
 //! (cooperative-sticky), and a member is known again by its name when it comes back soon (static membership).
 
-use super::{Connection, Letter, Trouble, Voice};
+use super::{Connection, Record, Trouble, Voice};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -42,46 +41,6 @@ pub enum Change {
         /// Whether others may hold them already, so that nothing of them can be committed.
         lost: bool,
     },
-}
-
-/// A record as it came.
-pub struct SeatRecord<'a>(BorrowedMessage<'a>);
-
-impl SeatRecord<'_> {
-    /// Its topic.
-    pub fn topic(&self) -> &str {
-        self.0.topic()
-    }
-
-    /// Its partition.
-    pub fn partition(&self) -> i32 {
-        self.0.partition()
-    }
-
-    /// Its offset.
-    pub fn offset(&self) -> i64 {
-        self.0.offset()
-    }
-
-    /// Its value.
-    pub fn value(&self) -> Option<&[u8]> {
-        self.0.payload()
-    }
-
-    /// A dead letter about it.
-    pub fn letter(&self, reason: &'static str) -> Letter {
-        let value = self.value().unwrap_or_default();
-        Letter {
-            key: self.0.key().map(Letter::cut),
-            value: Letter::cut(value),
-            value_bytes: value.len(),
-            topic: self.0.topic().to_owned(),
-            partition: self.partition(),
-            offset: self.offset(),
-            reason,
-            headers: Letter::headers_of(self.0.headers()),
-        }
-    }
 }
 
 /// Why a member can't go on.
@@ -165,11 +124,11 @@ impl Group {
 
     /// Waits for the next record. Has to be called every few minutes at least; [`Group::change`] may have something after
     /// it.
-    pub fn next(&self, within: Duration) -> Result<Option<SeatRecord<'_>>, GroupFailure> {
+    pub fn next(&self, within: Duration) -> Result<Option<Record<'_>>, GroupFailure> {
         let context = self.consumer.context();
         match self.consumer.poll(within) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(Some(SeatRecord(message))),
+            Some(Ok(message)) => Ok(Some(Record::new(message))),
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 let (code, reason) = self.consumer.client().fatal_error().unwrap_or((code, code.to_string()));
                 Err(context.expelled(code, &reason))
@@ -236,11 +195,6 @@ impl Group {
     /// What a transaction proves itself a member's with.
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
-    }
-
-    /// Whether the brokers have found that this member is no more, and its partitions others'.
-    pub fn is_lost(&self) -> bool {
-        self.consumer.assignment_lost()
     }
 }
 

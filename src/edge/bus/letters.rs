@@ -6,7 +6,7 @@
 
 use super::{Connection, Trouble, Voice};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{Header, Headers, OwnedHeaders};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig, ThreadedProducer};
 use std::time::{Duration, Instant};
 
@@ -43,13 +43,23 @@ pub struct Letter {
 }
 
 impl Letter {
-    /// A letter about a record, with as much of its value as letters repeat.
-    pub fn cut(value: &[u8]) -> Vec<u8> {
-        value.get(..VALUE_BYTES_MAX).unwrap_or(value).to_vec()
+    /// A letter about a record, with as much of it as letters repeat; `reason` is a word of a closed set.
+    pub(in crate::edge) fn about<M: Message>(record: &M, reason: &'static str) -> Letter {
+        let value = record.payload().unwrap_or_default();
+        Letter {
+            key: record.key().map(cut),
+            value: cut(value),
+            value_bytes: value.len(),
+            topic: record.topic().to_owned(),
+            partition: record.partition(),
+            offset: record.offset(),
+            reason,
+            headers: Letter::headers_of(record.headers()),
+        }
     }
 
     /// The headers of a record, as far as letters repeat them.
-    pub fn headers_of<H: Headers>(headers: Option<&H>) -> Vec<(String, Option<Vec<u8>>)> {
+    fn headers_of<H: Headers>(headers: Option<&H>) -> Vec<(String, Option<Vec<u8>>)> {
         let mut left = HEADER_BYTES_MAX;
         let mut kept = Vec::new();
         for header in headers.into_iter().flat_map(Headers::iter) {
@@ -84,6 +94,10 @@ impl Letter {
         }
         headers
     }
+}
+
+fn cut(bytes: &[u8]) -> Vec<u8> {
+    bytes.get(..VALUE_BYTES_MAX).unwrap_or(bytes).to_vec()
 }
 
 /// A topic of dead letters.

@@ -5,12 +5,11 @@
 //! is done with records is its caller's business: nothing is told to the group by itself.
 
 use super::voice::about_topic;
-use super::{Connection, Letter, Trouble, Voice};
+use super::{Connection, Record, Trouble, Voice};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Message as _};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -60,46 +59,6 @@ pub enum Came<'a> {
     Record(Record<'a>),
     /// The end of a partition.
     End(i32),
-}
-
-/// A record as it came.
-pub struct Record<'a>(BorrowedMessage<'a>);
-
-impl Record<'_> {
-    /// Its partition.
-    pub fn partition(&self) -> i32 {
-        self.0.partition()
-    }
-
-    /// Its offset.
-    pub fn offset(&self) -> i64 {
-        self.0.offset()
-    }
-
-    /// Its value.
-    pub fn value(&self) -> Option<&[u8]> {
-        self.0.payload()
-    }
-
-    /// Its headers.
-    pub fn headers(&self) -> Option<&BorrowedHeaders> {
-        self.0.headers()
-    }
-
-    /// A dead letter about it.
-    pub fn letter(&self, reason: &'static str) -> Letter {
-        let value = self.value().unwrap_or_default();
-        Letter {
-            key: self.0.key().map(Letter::cut),
-            value: Letter::cut(value),
-            value_bytes: value.len(),
-            topic: self.0.topic().to_owned(),
-            partition: self.partition(),
-            offset: self.offset(),
-            reason,
-            headers: Letter::headers_of(self.headers()),
-        }
-    }
 }
 
 /// Why a member can't go on.
@@ -156,7 +115,7 @@ impl Member {
         let context = self.consumer.context();
         match self.consumer.poll(within) {
             None => Ok(Came::Nothing),
-            Some(Ok(message)) => Ok(Came::Record(Record(message))),
+            Some(Ok(message)) => Ok(Came::Record(Record::new(message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Came::End(partition)),
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(context.expelled(code, self.consumer.client())),
             Some(Err(error)) => {

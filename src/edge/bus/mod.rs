@@ -8,6 +8,7 @@ mod group;
 mod letters;
 mod member;
 mod publisher;
+mod record;
 mod shelf;
 mod topics;
 mod transactions;
@@ -17,11 +18,12 @@ pub mod wire;
 pub use alerts::{AlertRecord, read_alert};
 pub use broadcast::Broadcast;
 pub(in crate::edge) use cursored::Cursored;
-pub use group::{Change, Group, GroupFailure, Seat, SeatRecord};
+pub use group::{Change, Group, GroupFailure, Seat};
 pub use letters::{DeadLetters, Letter};
-pub use member::{Came, Expelled, Holder, Member, Membership, Record};
+pub use member::{Came, Expelled, Holder, Member, Membership};
 pub use publisher::{Parcel, PublishFailure, Publisher};
 pub use rdkafka::consumer::CommitMode;
+pub use record::Record;
 pub use shelf::{Kept, Label, Note, Shelf, ShelfFailure};
 pub use topics::{Partitions, TopicForm, TopicProblem, Topics};
 pub use transactions::{CommitFailure, Output, Standing, Transactions};
@@ -66,6 +68,23 @@ impl Connection {
         for (name, value) in must {
             config.set(*name, *value);
         }
+        config
+    }
+
+    /// The configuration of a client that reads committed records of partitions that it is told, under a group's name but
+    /// as no member of it.
+    pub(in crate::edge) fn reader(&self, group: &str, usual: &[(&str, &str)]) -> ClientConfig {
+        let must = [
+            ("group.id", group),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("enable.partition.eof", "true"),
+            ("isolation.level", "read_committed"),
+            ("auto.offset.reset", "earliest"),
+            ("allow.auto.create.topics", "false"),
+        ];
+        let mut config = self.client(usual, &must);
+        config.remove("transactional.id");
         config
     }
 

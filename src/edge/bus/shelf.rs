@@ -132,17 +132,7 @@ impl Shelf {
             ("receive.message.max.bytes", "1000000000"),
             ("fetch.wait.max.ms", "100"),
         ];
-        let must = [
-            ("group.id", group),
-            ("enable.auto.commit", "false"),
-            ("enable.auto.offset.store", "false"),
-            ("enable.partition.eof", "true"),
-            ("isolation.level", "read_committed"),
-            ("auto.offset.reset", "earliest"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        let mut config = connection.client(&usual, &must);
-        config.remove("transactional.id");
+        let config = connection.reader(group, &usual);
         let reader = config.create_with_context(voice)?;
         Ok(Shelf { reader })
     }
@@ -187,7 +177,7 @@ impl Shelf {
     }
 
     /// The state that a note names, kept under a name: the last one whole before the end of the partition. With no place
-    /// to begin at, all of the partition is looked through. `progress` hears how many bytes were read.
+    /// to begin at, all of the partition is looked through.
     pub fn state(
         &self,
         name: &str,
@@ -195,7 +185,6 @@ impl Shelf {
         from: Option<i64>,
         wanted: Option<i64>,
         stop: &AtomicBool,
-        mut progress: impl FnMut(usize),
     ) -> Result<Option<Kept>, ShelfFailure> {
         let broken = |problem: String| ShelfFailure::Broken {
             name: name.to_owned(),
@@ -225,7 +214,6 @@ impl Shelf {
                 continue;
             };
             let value = message.payload().unwrap_or_default();
-            progress(value.len());
             match part {
                 Part::Chunk(number) if value.is_empty() => {
                     chunks.remove(&number);

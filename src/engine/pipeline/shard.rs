@@ -12,7 +12,7 @@ use super::partitions::{Judged, PAUSE, Partitions, Share};
 use crate::domain::{Finding, Mark, Passed, Timestamp};
 use crate::engine::order::Stamped;
 use crate::engine::partition::Partition;
-use crate::engine::population::{EPOCH_SECONDS, EpochSummary, Uniformity, epoch_of};
+use crate::engine::population::{EPOCH_SECONDS, EpochSummary, epoch_of};
 use crate::engine::program::Program;
 use crate::engine::triage::Budget;
 use serde::{Deserialize, Serialize};
@@ -105,11 +105,6 @@ impl Shard {
         streams.map(|(name, stream)| (name.as_str(), stream.watermark, stream.is_quiet))
     }
 
-    /// How evenly p was spread in the epochs that this shard has absorbed, by detector.
-    pub fn uniformity(&self) -> &[Uniformity] {
-        self.partitions.population.uniformity()
-    }
-
     /// Takes the next event of a stream. Gives whether [`Shard::work`] has something to do.
     pub fn event(&mut self, stream: &str, stamped: Stamped) -> bool {
         let stream = self.stream(stream);
@@ -187,11 +182,6 @@ impl Shard {
     /// What was found since this was asked last, in order.
     pub fn findings(&mut self) -> impl Iterator<Item = Finding> {
         self.partitions.ready.drain(..).map(|Judged { finding, .. }| finding)
-    }
-
-    /// Whether [`Shard::findings`] has something to give.
-    pub fn has_findings(&self) -> bool {
-        !self.partitions.ready.is_empty()
     }
 
     /// The summaries of epochs that ended since this was asked last.

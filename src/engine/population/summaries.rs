@@ -103,15 +103,6 @@ impl Summaries {
         (seen.len() >= self.partitions).then_some(sum)
     }
 
-    /// The partitions whose summary of an epoch is missing.
-    pub fn missing(&self, epoch: i64) -> Vec<u16> {
-        let seen = self.open.get(&epoch).map(|(seen, _)| seen);
-        let partitions = 0..self.partitions as u16;
-        partitions
-            .filter(|partition| seen.is_none_or(|seen| !seen.contains(partition)))
-            .collect()
-    }
-
     /// Nobody asks for epochs before this one any more.
     pub fn forget_before(&mut self, epoch: i64) {
         self.open = self.open.split_off(&epoch);

@@ -463,22 +463,12 @@ impl Instance {
         let topics = &self.cluster.topics;
         let name = Holding::name(&keeping.seat, topics);
         let before = self.held.get(&keeping.seat).map_or(0, |holding| holding.chunks);
-        keeping
-            .kept
-            .outputs(&name, &topics.state, self.shelf(&keeping.seat).partition, before)
-    }
-
-    /// Where the state of a partition is kept.
-    fn shelf(&self, seat: &Seat) -> Seat {
-        let topics = &self.cluster.topics;
-        Seat {
-            topic: topics.state.clone(),
-            partition: if seat.topic == topics.findings {
-                0
-            } else {
-                seat.partition
-            },
-        }
+        keeping.kept.outputs(
+            &name,
+            &topics.state,
+            self.restorer.shelf_of(&keeping.seat).partition,
+            before,
+        )
     }
 
     /// How far a partition has come, with the state that is kept beside it.
@@ -545,7 +535,7 @@ impl Instance {
 
     fn keep(&mut self, seat: &Seat) {
         let every = wait(self.cluster.snapshot_every);
-        let shelf = self.shelf(seat);
+        let shelf = self.restorer.shelf_of(seat);
         let topics = self.topics();
         let Some(holding) = self.held.get_mut(seat) else { return };
         holding.keep_at = Instant::now() + every;

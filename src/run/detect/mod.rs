@@ -4,7 +4,7 @@
 //! the baselines of its key groups; who holds the one partition of findings does triage for all. What records led to, and
 //! how far they were read, commit in one transaction; learned state goes to the topic of state, and to a copy here, in
 //! turn. A partition that is given is taken up from there, its records since are judged again without telling anything
-//! twice, and then it goes on. `docs/decisions/0019` tells why.
+//! twice, and then it goes on. `docs/decisions/0020` tells why.
 
 mod holding;
 mod instance;

@@ -85,14 +85,6 @@ impl Restorer {
         let shelf = Shelf::open(&self.connection, &self.group, self.voice.clone())?;
         let committed = shelf.committed(seat, stop)?;
         let (low, _) = shelf.bounds(seat)?;
-        let shelf_seat = Seat {
-            topic: self.topics.state.clone(),
-            partition: if seat.topic == self.topics.findings {
-                0
-            } else {
-                seat.partition
-            },
-        };
         let (from, wanted) = match committed {
             Some((_, Some(note))) => match note.chunks {
                 Some(chunks) => (Some(chunks), Some(note.snapshot)),
@@ -105,7 +97,7 @@ impl Restorer {
         let is_local = local.is_some();
         let kept = match local {
             Some(kept) => Some(kept),
-            None => shelf.state(&name, &shelf_seat, from, wanted, stop, |_| {})?,
+            None => shelf.state(&name, &self.shelf_of(seat), from, wanted, stop)?,
         };
         let Some(kept) = kept else {
             return self.begin(seat, low, low, committed);
@@ -239,6 +231,15 @@ impl Restorer {
             tracing::info!("learned state: {changes}");
         }
         Ok(work)
+    }
+
+    /// Where the state of a partition is kept.
+    pub(super) fn shelf_of(&self, seat: &Seat) -> Seat {
+        let is_triage = seat.topic == self.topics.findings;
+        Seat {
+            topic: self.topics.state.clone(),
+            partition: if is_triage { 0 } else { seat.partition },
+        }
     }
 
     /// The end of a partition of the topic of state: what is written from now on stands behind it.

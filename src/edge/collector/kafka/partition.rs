@@ -206,17 +206,7 @@ impl Partition {
                 );
                 return Ok(());
             }
-            let value = value.unwrap_or_default();
-            self.piece.letters.push(Letter {
-                key: message.key().map(Letter::cut),
-                value: Letter::cut(value),
-                value_bytes: value.len(),
-                topic: self.topic.clone(),
-                partition: self.number,
-                offset,
-                reason,
-                headers: Letter::headers_of(message.headers()),
-            });
+            self.piece.letters.push(Letter::about(message, reason));
         }
         self.piece.records += 1;
         self.piece.time = time;
