@@ -106,6 +106,56 @@ fn a_webhook_gets_each_alert_in_order_over_failures_and_one_that_is_refused_hold
 }
 
 #[test]
+fn a_secret_that_was_renewed_is_taken_up_with_nothing_lost_and_one_that_is_gone_is_refused() {
+    let folder = Folder::new("renewed");
+    let (port, received) = receiver(|_, _| 503);
+    let (other_port, other_received) = receiver(|_, _| 204);
+    fs::write(folder.0.join("token"), "of-yesterday\n").expect("a secret");
+    let hook = |name: &str, port: u16, more: &str| {
+        format!("  - {{ type: webhook, name: {name}, url: 'http://127.0.0.1:{port}/in'{more} }}\n")
+    };
+    let bearer = format!(", token_file: '{}/token'", folder.0.display());
+    let sinks = hook("hook", port, &bearer) + &hook("other", other_port, "");
+    configure(&folder.0, &sinks);
+    let service = Service::start(&folder.0);
+    let bears = |token: &str| {
+        let header = format!("authorization: bearer {token}\r\n");
+        received
+            .lock()
+            .expect("a list")
+            .iter()
+            .any(|(head, _, _)| head.contains(&header))
+    };
+    service.wait_until("it was tried", |_| bears("of-yesterday"));
+    // It is seen without a signal.
+    fs::write(folder.0.join("token"), "of-today\n").expect("a secret");
+    service.wait_until("the new one is borne", |_| bears("of-today"));
+    assert_eq!(service.metric("stakeout_config_last_reload_successful"), Some(1.0));
+    fs::remove_file(folder.0.join("token")).expect("ours");
+    service.signal("HUP");
+    service.wait_until("a reload without it is refused", |service| {
+        service.metric("stakeout_config_last_reload_successful") == Some(0.0)
+    });
+    assert!(service.said().contains("the sink `hook`"), "{}", service.said());
+    service.wait_until_judged();
+    assert!(
+        service.metric("stakeout_sink_backlog_alerts{sink=\"hook\"}") > Some(0.0),
+        "nothing is given up"
+    );
+    service.wait_until("the other has all", |service| {
+        service.metric("stakeout_sink_backlog_alerts{sink=\"other\"}") == Some(0.0)
+    });
+    service.terminate();
+    let arrived: Vec<String> = other_received
+        .lock()
+        .expect("a list")
+        .iter()
+        .map(|(_, body, _)| key(body))
+        .collect();
+    assert_eq!(arrived, told(&folder.0), "a sink whose secrets are the same goes on");
+}
+
+#[test]
 fn alertmanager_shows_each_alert_once_by_who_and_what() {
     let Some(program) = ["prometheus-alertmanager", "alertmanager"]
         .into_iter()

@@ -36,6 +36,16 @@ pub enum Property {
     Secret(Secret),
 }
 
+impl Property {
+    /// The secret that it is.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Property::Plain(_) => None,
+            Property::Secret(secret) => Some(secret),
+        }
+    }
+}
+
 /// Topics that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaInput {

@@ -1,6 +1,6 @@
 //! Secrets: named in the configuration by where they are, never written in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,14 @@ pub struct SecretProblem {
 }
 
 impl Secret {
+    /// The file that it is in.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Secret::File(path) => Some(path),
+            Secret::Variable(_) => None,
+        }
+    }
+
     /// The secret itself.
     pub fn read(&self) -> Result<String, SecretProblem> {
         let (place, read) = match self {

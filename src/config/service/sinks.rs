@@ -1,10 +1,10 @@
 //! Where alerts go.
 
-use super::kafka::{self, KafkaConnection, TopicSettings};
+use super::kafka::{self, KafkaConnection, Property, TopicSettings};
 use super::{Secret, keys, text, whole};
 use crate::config::{bounded, expect_mapping};
 use crate::domain::{Duration, Mistake, Place};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One place that alerts go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,39 @@ pub enum SinkKind {
         /// The certificates that its own must be signed by.
         ca_file: Option<PathBuf>,
     },
+}
+
+impl SinkSettings {
+    /// The files that it reads when it starts: secrets and certificates.
+    pub fn files(&self) -> Vec<&Path> {
+        match &self.kind {
+            SinkKind::Stdout { .. } | SinkKind::File { .. } => Vec::new(),
+            SinkKind::Webhook {
+                target, signing_secret, ..
+            } => {
+                let secret = signing_secret.as_ref().and_then(Secret::file);
+                target.files().chain(secret).collect()
+            }
+            SinkKind::Alertmanager { replicas, .. } => replicas.iter().flat_map(HttpTarget::files).collect(),
+            SinkKind::Elasticsearch { target, .. } => target.files().collect(),
+            SinkKind::Kafka { connection, .. } => {
+                let values = connection.properties.iter().map(|(_, value)| value);
+                values.filter_map(Property::secret).filter_map(Secret::file).collect()
+            }
+            SinkKind::Syslog { ca_file, .. } => ca_file.as_deref().into_iter().collect(),
+        }
+    }
+}
+
+impl HttpTarget {
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let secret = match &self.credentials {
+            CredentialSettings::None => None,
+            CredentialSettings::Bearer(secret) | CredentialSettings::ApiKey(secret) => secret.file(),
+            CredentialSettings::Basic { password, .. } => password.file(),
+        };
+        secret.into_iter().chain(self.ca_file.as_deref())
+    }
 }
 
 /// Something spoken to over HTTP.

@@ -8,7 +8,7 @@ use super::http::Access;
 use super::sinks::Sinks;
 use super::status::Status;
 use super::with_data_dir;
-use crate::config::Config;
+use crate::config::{Config, SinkSettings};
 use crate::domain::Mistake;
 use crate::run::check::{Sources, is_definition};
 use crate::run::state::changes;
@@ -67,7 +67,8 @@ impl Prints {
             paths.extend(entries.map(|entry| entry.path()).filter(|path| is_definition(path)));
         }
         paths.extend(config.asn_database.iter().map(|database| database.path.clone()));
-        paths.extend(config.service.http.files().map(Path::to_owned));
+        let sinks = config.service.sinks.iter().flat_map(SinkSettings::files);
+        paths.extend(config.service.http.files().chain(sinks).map(Path::to_owned));
         paths.sort();
         Prints(paths.into_iter().map(|path| (path.clone(), print(&path))).collect())
     }
@@ -200,13 +201,14 @@ impl Reloader {
             return Err(Refusal::NeedsRestart(keys));
         }
         let opened = self.access.read(&new.service.http)?;
+        let (inputs, sinks) = (new.service.inputs.clone(), new.service.sinks.clone());
+        self.sinks.prove(&sinks)?;
         if next.texts == self.judging.texts {
             self.access.put(opened);
+            self.sinks.change(&sinks)?;
             return Ok(None);
         }
-        let (inputs, sinks) = (new.service.inputs.clone(), new.service.sinks.clone());
         let sockets = self.collecting.open_new(&inputs)?;
-        self.sinks.prove(&sinks)?;
         let files_change = self.collecting.end_files_unless(&inputs)?;
         let restored = self.core_changes(next.clone(), files_change);
         if restored.is_err() && files_change {

@@ -29,8 +29,17 @@ pub(in crate::run) struct Sinks {
 /// One sink's thread.
 struct Running {
     settings: SinkSettings,
+    read: Contents,
     end: Arc<End>,
     thread: JoinHandle<()>,
+}
+
+/// Hashes of what the files of a sink hold.
+type Contents = Vec<Option<u64>>;
+
+fn contents(sink: &SinkSettings) -> Contents {
+    let hash = |path| Some(xxhash_rust::xxh3::xxh3_64(&std::fs::read(path).ok()?));
+    sink.files().into_iter().map(hash).collect()
 }
 
 /// Starts a thread for each sink. With `tenures` only that of the outbox is delivered which is held.
@@ -166,12 +175,12 @@ impl Sinks {
         Ok(())
     }
 
-    /// From now on alerts go to these sinks. One that is unchanged goes on; one that is changed goes on from where it
-    /// was; one that is gone tries once more to deliver what is there.
+    /// From now on alerts go to these sinks. One that is unchanged goes on; one that is changed, or whose secrets are, goes
+    /// on from where it was; one that is gone tries once more to deliver what is there.
     pub(super) fn change(&mut self, sinks: &[SinkSettings]) -> anyhow::Result<()> {
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
-            .partition(|running| sinks.contains(&running.settings));
+            .partition(|running| sinks.iter().any(|sink| running.is(sink)));
         self.running = stay;
         for running in go {
             let comes_back = sinks.iter().any(|sink| sink.name == running.settings.name);
@@ -195,7 +204,7 @@ impl Sinks {
     }
 
     fn is_at_work(&self, sink: &SinkSettings) -> bool {
-        self.running.iter().any(|running| running.settings == *sink)
+        self.running.iter().any(|running| running.is(sink))
     }
 
     /// Starts a sink's thread; it waits for the end of the one that had its cursor `before`.
@@ -210,6 +219,7 @@ impl Sinks {
         let end = Arc::new(End::default());
         let (store, status, tenures) = (self.store.clone(), self.status.clone(), self.tenures.clone());
         let (own, own_end) = (settings.clone(), end.clone());
+        let read = contents(settings);
         let work = move || {
             if let Some(before) = before {
                 // One that panicked keeps its cursor.
@@ -231,6 +241,7 @@ impl Sinks {
         let thread = std::thread::Builder::new().name(format!("sink {}", settings.name));
         self.running.push(Running {
             settings: settings.clone(),
+            read,
             end,
             thread: thread.spawn(work).context("starting a sink")?,
         });
@@ -246,5 +257,12 @@ impl Sinks {
             // A sink that panicked keeps its cursor: what it did not deliver is delivered after the next start.
             let _ = running.thread.join();
         }
+    }
+}
+
+impl Running {
+    /// Whether it would be the same if it were built anew.
+    fn is(&self, sink: &SinkSettings) -> bool {
+        self.settings == *sink && self.read == contents(sink)
     }
 }
