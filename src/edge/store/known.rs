@@ -9,7 +9,7 @@ impl Store {
     /// A number that no other store has, made when it is asked for first.
     pub fn identity(&self) -> Result<u64, StoreFailure> {
         let write = || -> Result<u64, redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             let identity = {
                 let mut facts = transaction.open_table(FACTS)?;
                 let held = facts.get("identity")?.map(|held| held.value());
@@ -29,7 +29,7 @@ impl Store {
     /// The inputs whose names begin like this, with their numbers.
     pub fn inputs_named(&self, prefix: &str) -> Result<Vec<(String, u16)>, StoreFailure> {
         let read = || -> Result<Vec<(String, u16)>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+            let transaction = self.database()?.begin_read()?;
             let inputs = transaction.open_table(INPUTS)?;
             let mut found = Vec::new();
             for entry in inputs.range(prefix..)? {

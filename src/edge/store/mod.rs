@@ -13,8 +13,13 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use snapshot::{SnapshotReader, SnapshotWriter};
+
+/// The file of the database in its folder.
+const DATABASE: &str = "stakeout.redb";
 
 /// Accepted records by number, from 0.
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
@@ -115,7 +120,19 @@ pub struct Snapshot {
 /// The store of one data folder.
 pub struct Store {
     folder: PathBuf,
-    database: Database,
+    /// Nothing while it can't be opened again.
+    database: Mutex<Option<Arc<Database>>>,
+    /// The system could not read or write: the database refuses everything until it is opened again.
+    failed: AtomicBool,
+    /// Where the records and alerts of a commit go that may be durable although it failed.
+    doubtful: Mutex<Option<Numbers>>,
+}
+
+/// The numbers that a commit begins with.
+#[derive(Clone, Copy, Debug)]
+struct Numbers {
+    record: u64,
+    told: u64,
 }
 
 impl Store {
@@ -125,10 +142,9 @@ impl Store {
             path: folder.display().to_string(),
             error,
         })?;
-        let path = folder.join("stakeout.redb");
+        let path = folder.join(DATABASE);
         let name = path.display().to_string();
-        let opened = redb::Builder::new().set_cache_size(CACHE_BYTES).create(&path);
-        let database = opened.map_err(|error| match error {
+        let database = open_database(folder).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreFailure::InUse { path: name.clone() },
             redb::DatabaseError::Storage(redb::StorageError::Io(error))
                 if error.kind() != io::ErrorKind::InvalidData =>
@@ -145,7 +161,9 @@ impl Store {
         })?;
         let store = Store {
             folder: folder.to_owned(),
-            database,
+            database: Mutex::new(Some(Arc::new(database))),
+            failed: AtomicBool::new(false),
+            doubtful: Mutex::new(None),
         };
         let found = store.prepare().map_err(|error| StoreFailure::Damaged {
             path: name.clone(),
@@ -157,9 +175,24 @@ impl Store {
         Ok(store)
     }
 
+    /// The database; opened again if the system could not read or write before.
+    fn database(&self) -> Result<Arc<Database>, redb::Error> {
+        let mut held = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.failed.swap(false, Ordering::AcqRel) {
+            // Others that are still at work with it fail; only when they are done can it be opened.
+            *held = None;
+        }
+        if let Some(database) = &*held {
+            return Ok(database.clone());
+        }
+        let database = Arc::new(open_database(&self.folder)?);
+        *held = Some(database.clone());
+        Ok(database)
+    }
+
     /// Makes the tables and gives the store's format.
     fn prepare(&self) -> Result<u64, redb::Error> {
-        let transaction = self.database.begin_write()?;
+        let transaction = self.database()?.begin_write()?;
         let format = {
             transaction.open_table(JOURNAL)?;
             transaction.open_table(OUTBOX)?;
@@ -177,24 +210,26 @@ impl Store {
         Ok(format)
     }
 
-    /// Makes a commit durable. When it fails nothing of it was written, and it may be tried again.
+    /// Makes a commit durable. When it fails the same commit is to be tried again, before any other: the system may have
+    /// written it although it said that it could not.
     pub fn commit(&self, commit: &Commit) -> Result<(), StoreFailure> {
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut write = || -> Result<(), redb::Error> {
+            let transaction = self.database()?.begin_write()?;
             {
                 let mut journal = transaction.open_table(JOURNAL)?;
                 let next = next_key(&journal)?;
                 let facts = transaction.open_table(FACTS)?;
                 // A journal that was emptied by a snapshot goes on where the snapshot ends.
                 let seen = facts.get("snapshot_next_record")?.map_or(0, |held| held.value());
-                for (number, record) in (next.max(seen)..).zip(&commit.records) {
+                let told = next_key(&transaction.open_table(OUTBOX)?)?;
+                let record = next.max(seen);
+                // One that comes again goes where it went before, so that it is never there twice.
+                let numbers = *doubtful.get_or_insert(Numbers { record, told });
+                for (number, record) in (numbers.record..).zip(&commit.records) {
                     journal.insert(number, record.as_slice())?;
                 }
-                let mut outbox = transaction.open_table(OUTBOX)?;
-                let next = next_key(&outbox)?;
-                for (number, alert) in (next..).zip(&commit.told) {
-                    outbox.insert(number, alert.as_slice())?;
-                }
+                put_told(&transaction, numbers.told, &commit.told)?;
                 let mut positions = transaction.open_table(POSITIONS)?;
                 for (input, position) in &commit.positions {
                     positions.insert(u64::from(*input), position.as_slice())?;
@@ -203,7 +238,9 @@ impl Store {
             transaction.commit()?;
             Ok(())
         };
-        write().map_err(|error| self.write_failure(&error))
+        write().map_err(|error| self.write_failure(&error))?;
+        *doubtful = None;
+        Ok(())
     }
 
     /// Reads the journal from a record on, in order, until `take` gives an error.
@@ -213,7 +250,8 @@ impl Store {
         mut take: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<u64, E> {
         let damaged = |error: redb::Error| E::from(self.damage(&error));
-        let transaction = self.database.begin_read().map_err(|error| damaged(error.into()))?;
+        let database = self.database().map_err(damaged)?;
+        let transaction = database.begin_read().map_err(|error| damaged(error.into()))?;
         let journal = transaction.open_table(JOURNAL).map_err(|error| damaged(error.into()))?;
         let mut next = from;
         for entry in journal.range(from..).map_err(|error| damaged(error.into()))? {
@@ -234,7 +272,7 @@ impl Store {
     /// Up to `most` told alerts from a number on, in order.
     pub fn told(&self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreFailure> {
         let read = || -> Result<Vec<(u64, Vec<u8>)>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+            let transaction = self.database()?.begin_read()?;
             let outbox = transaction.open_table(OUTBOX)?;
             let mut found = Vec::new();
             for entry in outbox.range(from..)?.take(most) {
@@ -249,7 +287,7 @@ impl Store {
     /// The number that the next told alert gets.
     pub fn next_told(&self) -> Result<u64, StoreFailure> {
         let read = || -> Result<u64, redb::Error> {
-            let transaction = self.database.begin_read()?;
+            let transaction = self.database()?.begin_read()?;
             next_key(&transaction.open_table(OUTBOX)?)
         };
         read().map_err(|error| self.damage(&error))
@@ -258,7 +296,7 @@ impl Store {
     /// How many records the journal holds.
     pub fn journal_records(&self) -> Result<u64, StoreFailure> {
         let read = || -> Result<u64, redb::Error> {
-            let transaction = self.database.begin_read()?;
+            let transaction = self.database()?.begin_read()?;
             Ok(transaction.open_table(JOURNAL)?.len()?)
         };
         read().map_err(|error| self.damage(&error))
@@ -267,7 +305,7 @@ impl Store {
     /// The next alert for a sink. A sink that is new begins with the next alert, not with what was told before it.
     pub fn cursor(&self, sink: &str) -> Result<u64, StoreFailure> {
         let read = || -> Result<(Option<u64>, u64), redb::Error> {
-            let transaction = self.database.begin_read()?;
+            let transaction = self.database()?.begin_read()?;
             let held = transaction.open_table(CURSORS)?.get(sink)?.map(|held| held.value());
             Ok((held, next_key(&transaction.open_table(OUTBOX)?)?))
         };
@@ -284,7 +322,7 @@ impl Store {
     /// A sink has delivered every alert before this one.
     pub fn set_cursor(&self, sink: &str, next: u64) -> Result<(), StoreFailure> {
         let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             transaction.open_table(CURSORS)?.insert(sink, next)?;
             transaction.commit()?;
             Ok(())
@@ -295,7 +333,7 @@ impl Store {
     /// Forgets the cursors of sinks that are no longer configured, so that they hold nothing in the outbox.
     pub fn keep_cursors(&self, sinks: &[&str]) -> Result<(), StoreFailure> {
         let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             transaction
                 .open_table(CURSORS)?
                 .retain(|sink, _| sinks.contains(&sink))?;
@@ -308,7 +346,7 @@ impl Store {
     /// Forgets the cursor of one sink.
     pub fn forget_cursor(&self, sink: &str) -> Result<(), StoreFailure> {
         let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             transaction.open_table(CURSORS)?.remove(sink)?;
             transaction.commit()?;
             Ok(())
@@ -319,7 +357,7 @@ impl Store {
     /// The number of an input, the same for its name for ever.
     pub fn input_number(&self, name: &str) -> Result<u16, StoreFailure> {
         let write = || -> Result<Option<u64>, redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             let number = {
                 let mut inputs = transaction.open_table(INPUTS)?;
                 let held = inputs.get(name)?.map(|held| held.value());
@@ -341,7 +379,7 @@ impl Store {
     /// Where an input goes on.
     pub fn position(&self, input: u16) -> Result<Option<Vec<u8>>, StoreFailure> {
         let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let transaction = self.database.begin_read()?;
+            let transaction = self.database()?.begin_read()?;
             let held = transaction.open_table(POSITIONS)?.get(u64::from(input))?;
             Ok(held.map(|held| held.value().to_vec()))
         };
@@ -351,7 +389,7 @@ impl Store {
     /// Frees the outbox of what every sink has delivered, beyond [`OUTBOX_ENTRIES_MAX`]. A snapshot does so too.
     pub fn trim(&self) -> Result<(), StoreFailure> {
         let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             Self::trim_outbox(&transaction)?;
             transaction.commit()?;
             Ok(())
@@ -371,7 +409,18 @@ impl Store {
         Ok(())
     }
 
+    /// After what the system could not do the database is opened again.
+    fn note(&self, error: &redb::Error) {
+        if matches!(
+            error,
+            redb::Error::Io(_) | redb::Error::PreviousIo | redb::Error::DatabaseClosed
+        ) {
+            self.failed.store(true, Ordering::Release);
+        }
+    }
+
     fn write_failure(&self, error: &redb::Error) -> StoreFailure {
+        self.note(error);
         StoreFailure::Write {
             path: self.folder.display().to_string(),
             problem: error.to_string(),
@@ -379,11 +428,26 @@ impl Store {
     }
 
     fn damage(&self, error: &redb::Error) -> StoreFailure {
+        self.note(error);
         StoreFailure::Damaged {
             path: self.folder.display().to_string(),
             problem: error.to_string(),
         }
     }
+}
+
+fn open_database(folder: &Path) -> Result<Database, redb::DatabaseError> {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(CACHE_BYTES).create(folder.join(DATABASE))
+}
+
+/// Puts alerts into the outbox from this number on.
+fn put_told(transaction: &redb::WriteTransaction, from: u64, told: &[Vec<u8>]) -> Result<(), redb::Error> {
+    let mut outbox = transaction.open_table(OUTBOX)?;
+    for (number, alert) in (from..).zip(told) {
+        outbox.insert(number, alert.as_slice())?;
+    }
+    Ok(())
 }
 
 /// The key behind the last one.
@@ -447,7 +511,7 @@ mod tests {
         for (state, next) in [("first", 2), ("second", 2)] {
             let mut writer = store.begin_snapshot().expect("a writer");
             writer.write(state.as_bytes()).expect("written");
-            store.finish_snapshot(writer, next).expect("a snapshot");
+            store.finish_snapshot(writer, next, &[]).expect("a snapshot");
         }
         assert_eq!(journal(&store, 2), Vec::<String>::new());
         commit(&store, &["c"], &[]);

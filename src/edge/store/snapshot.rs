@@ -1,6 +1,6 @@
 //! Snapshots: learned state in a file of its own, written beside the old one and taken up in one transaction.
 
-use super::{FACTS, JOURNAL, Snapshot, Store, StoreFailure};
+use super::{FACTS, JOURNAL, OUTBOX, Snapshot, Store, StoreFailure, next_key, put_told};
 use crate::edge::pieces::{PieceProblem, PieceReader, PieceWriter};
 use redb::ReadableDatabase;
 use std::fs::{self, File};
@@ -55,7 +55,7 @@ impl Store {
     }
 
     fn snapshot_facts(&self) -> Result<(Option<u64>, u64), redb::Error> {
-        let transaction = self.database.begin_read()?;
+        let transaction = self.database()?.begin_read()?;
         let facts = transaction.open_table(FACTS)?;
         let number = facts.get("snapshot")?.map(|held| held.value());
         let next_record = facts.get("snapshot_next_record")?.map_or(0, |held| held.value());
@@ -83,8 +83,13 @@ impl Store {
     }
 
     /// The snapshot is whole: it takes the place of every record before `next_record`, which are let go, and of the
-    /// snapshot before it.
-    pub fn finish_snapshot(&self, writer: SnapshotWriter, next_record: u64) -> Result<(), StoreFailure> {
+    /// snapshot before it. In the same moment these alerts are told.
+    pub fn finish_snapshot(
+        &self,
+        writer: SnapshotWriter,
+        next_record: u64,
+        told: &[Vec<u8>],
+    ) -> Result<(), StoreFailure> {
         let SnapshotWriter { file, path, number } = writer;
         let durable = file
             .finish()
@@ -93,7 +98,7 @@ impl Store {
             .and_then(|()| File::open(&self.folder)?.sync_all());
         durable.map_err(|error| snapshot_failure(&path, &error))?;
         let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
+            let transaction = self.database()?.begin_write()?;
             {
                 let mut facts = transaction.open_table(FACTS)?;
                 facts.insert("snapshot", number)?;
@@ -101,6 +106,8 @@ impl Store {
                 transaction
                     .open_table(JOURNAL)?
                     .retain_in(..next_record, |_, _| false)?;
+                let next = next_key(&transaction.open_table(OUTBOX)?)?;
+                put_told(&transaction, next, told)?;
             }
             Store::trim_outbox(&transaction)?;
             transaction.commit()?;

@@ -595,7 +595,7 @@ impl Core {
     /// Writes a snapshot and waits until it is durable.
     fn keep_now(&mut self) -> anyhow::Result<()> {
         let writer = self.write_snapshot()?;
-        self.store.finish_snapshot(writer, self.next_record)?;
+        self.store.finish_snapshot(writer, self.next_record, &[])?;
         self.keeper.journal_bytes = 0;
         Ok(())
     }

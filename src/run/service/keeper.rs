@@ -48,7 +48,7 @@ impl Keeper {
     /// Makes a snapshot durable that has seen every record before this one.
     pub(super) fn finish(&mut self, store: Arc<Store>, writer: SnapshotWriter, next_record: u64) {
         let thread = std::thread::Builder::new().name("snapshot".to_owned());
-        let thread = thread.spawn(move || store.finish_snapshot(writer, next_record));
+        let thread = thread.spawn(move || store.finish_snapshot(writer, next_record, &[]));
         match thread {
             Ok(thread) => {
                 let journal_bytes = self.journal_bytes;
