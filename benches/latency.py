@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""How long from an event at the collector to its alert at a webhook: `benches/latency.py [--program PATH] [--seconds 60]`.
+"""How long from an event at the collector to its alert at a webhook:
+`benches/latency.py [--program PATH] [--seconds 60] [--entities 0]`.
 
 Four senders push 20,000 logins a second in requests of 250 over `/_bulk`, with the clock's time. Among them, four times a
 second, an address that was never seen fails 60 logins of one account on a machine of its own within half a second.
 The delay is from the moment before the request is written that holds the event which the alert names as its time
 (`@timestamp`) to the moment at which the webhook's receiver has the body; of an alert's forms the first counts.
+With `--entities` there is state of so many addresses before: what judging waits for a snapshot of them is told beside.
 """
 
 import argparse
@@ -28,6 +30,9 @@ ATTACKERS_A_SECOND = 4
 FAILURES = 60
 ATTACK_SECONDS = 0.5
 MARK = "@time@"
+# Of new entities: as many in a request, and as often.
+FILLING = 1000
+FILLING_EVERY = 0.08
 
 
 @functools.cache
@@ -64,6 +69,29 @@ def make(last, worker, turn):
                 # Each a microsecond later, so that the alert's time names its request.
                 lines.append(login(stamp(now + place * 1e-6), source, f"admin{number}", f"target{number}", "failure"))
     return (body + "".join(lines)).encode(), BATCH + len(lines)
+
+
+def fill(worker, turn):
+    """A request of logins, each of an address and an account that were never seen."""
+    now, first = stamp(time.time()), (turn * CLIENTS + worker) * FILLING
+    lines = [
+        login(now, f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", f"person{number}", f"host{number % 20}", "success")
+        for number in range(first, first + FILLING)
+    ]
+    return "".join(lines).encode(), FILLING
+
+
+def waits(seen, before):
+    """What single waits for a snapshot came to: how many, and the bounds under which all and 99 % of them were."""
+    name = "stakeout_store_snapshot_wait_seconds"
+    counts = {
+        float(key.split('le="')[1].split('"')[0]): value - before.get(key, 0)
+        for key, value in seen.items()
+        if key.startswith(name + "_bucket{")
+    }
+    count = counts.get(float("inf"), 0)
+    under = lambda share: min((bound for bound, held in counts.items() if held >= count * share), default=0)
+    return f"{count:.0f} waits, {under(0.99) * 1000:.0f} ms at most (99 %), {under(1) * 1000:.0f} ms at most"
 
 
 def receive(arrived):
@@ -103,6 +131,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/stakeout")
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--entities", type=int, default=0)
     wanted = parser.parse_args()
     arrived = []
     receiver = receive(arrived)
@@ -113,6 +142,12 @@ def main():
             f"sinks: [{{ type: webhook, url: 'http://127.0.0.1:{receiver.server_port}/' }}]\n"
         )
         with Service(wanted.program, folder) as service:
+            if wanted.entities:
+                length = wanted.entities / FILLING / CLIENTS * FILLING_EVERY
+                filled = Senders(service.address, fill, CLIENTS, FILLING_EVERY, length).finish()
+                service.wait_until("there is state", lambda seen: seen["stakeout_events_total"] >= filled["documents"])
+            before = service.metrics()
+            print(f"{before['stakeout_entities']:,.0f} entities, {service.memory() / 1e6:.0f} MB; load {load():.1f}", flush=True)
             cpu, begun = service.cpu_seconds(), time.time()
             # What comes last waits until the input has been quiet for 2 s.
             last = int((wanted.seconds - 3) / EVERY)
@@ -135,7 +170,10 @@ def main():
                 f"{len(found)} alerts of some {int((wanted.seconds - 3) * ATTACKERS_A_SECOND)} attackers, {len(arrived)} documents: "
                 f"median {quantile(0.5):.0f} ms, 90 % {quantile(0.9):.0f} ms, 99 % {quantile(0.99):.0f} ms, "
                 f"most {quantile(1):.0f} ms; {dict(detectors)}; "
-                f"snapshots {seen['stakeout_store_snapshot_seconds_count']:.0f}"
+                f"snapshots {seen['stakeout_store_snapshot_seconds_count'] - before['stakeout_store_snapshot_seconds_count']:.0f} "
+                f"of {seen['stakeout_store_snapshot_bytes'] / 1e6:.0f} MB; "
+                f"{seen['stakeout_store_snapshot_seconds_sum'] - before['stakeout_store_snapshot_seconds_sum']:.1f} s waited for them; "
+                f"{waits(seen, before)}"
             )
 
 

@@ -1,7 +1,8 @@
 //! State that an earlier version has saved is taken up, and judges as if this version had learned it.
 //!
 //! `tests/earlier` holds the state that version 0.1 wrote after the first three days of the log made here, with its
-//! detectors. `engine-8.state` is of format 8: all entities in one piece.
+//! detectors. `engine-8.state` is of format 8, all entities in one piece; `engine-9.state` of format 9, a piece for each key
+//! group.
 
 mod program;
 
@@ -55,18 +56,21 @@ fn told(log: &Path, state: &Path) -> String {
 }
 
 #[test]
-fn state_of_format_8_judges_as_if_this_version_had_learned_it() {
+fn state_of_formats_8_and_9_judges_as_if_this_version_had_learned_it() {
     let folder = Folder::new("earlier-state");
     let first = folder.file("first.log", log(0..72));
     let second = folder.file("second.log", log(72..76));
-    let (now, earlier) = (folder.0.join("now"), folder.0.join("earlier"));
+    let now = folder.0.join("now");
     assert_eq!(told(&first, &now), "");
     let expected = told(&second, &now);
     assert!(expected.lines().count() >= 3, "the ports are told: {expected}");
 
-    fs::create_dir(&earlier).expect("a folder");
-    fs::copy(at_home("engine-8.state"), earlier.join("engine.state")).expect("the state is there");
-    assert_eq!(told(&second, &earlier), expected);
+    for name in ["engine-8.state", "engine-9.state"] {
+        let earlier = folder.0.join(name);
+        fs::create_dir(&earlier).expect("a folder");
+        fs::copy(at_home(name), earlier.join("engine.state")).expect("the state is there");
+        assert_eq!(told(&second, &earlier), expected, "{name}");
+    }
 }
 
 #[derive(Debug)]

@@ -10,6 +10,7 @@ use stakeout::engine::catalog::embedded;
 use stakeout::engine::order::{OrderBuffer, Stamped, TimeGuard};
 use stakeout::engine::pipeline::Engine;
 use stakeout::engine::program::{EngineBounds, Program};
+use stakeout::engine::snapshot::SnapshotProblem;
 use stakeout::engine::triage::Budget;
 
 const DISORDER_MAX: Duration = Duration::from_millis(500);
@@ -228,6 +229,71 @@ fn saving_and_restoring_in_the_middle_of_an_attack_changes_nothing() {
     }
 }
 
+/// An engine of the detectors that are built in, which tells everything.
+fn engine(partitions: usize, entities_max: u32) -> Engine {
+    let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
+    let bounds = EngineBounds {
+        entities_per_key_group_max: entities_max,
+    };
+    let program = Program::new(&catalog, Networks::default(), bounds).expect("not too many detectors");
+    Engine::new(program, Budget::Unlimited, partitions, jiff::tz::TimeZone::UTC).with_batches_of(37)
+}
+
+/// What becomes of the alerts behind a moment in thousandths at which saving begins, where an entity or so is saved with
+/// each event; and what becomes of them in an engine of so many other partitions that takes up what was saved.
+fn alerts_behind(seed: u64, share: usize, partitions: [usize; 2], entities_max: u32) -> [Vec<Alert>; 2] {
+    let mut events = merged(inputs(seed), None);
+    let behind = events.split_off(events.len() * share / 1000);
+    let mut one = engine(partitions[0], entities_max);
+    let mut before = Vec::new();
+    events.into_iter().for_each(|event| one.push(event, &mut before));
+    one.settle(&mut before);
+    let mut pieces = Vec::new();
+    let mut put = |piece: &[u8]| {
+        pieces.push(piece.to_vec());
+        Ok::<_, SnapshotProblem>(())
+    };
+    let entities = one.totals().entities;
+    one.begin_saving(&mut put).expect("memory");
+    let mut numbers = Numbers(seed);
+    let mut alerts = Vec::new();
+    let mut saved_while = 0;
+    let mut is_saved = false;
+    for event in &behind {
+        if !is_saved {
+            is_saved = one.go_on_saving(numbers.below(3) as usize, &mut put).expect("memory");
+            saved_while += 1;
+        }
+        one.push(event.clone(), &mut alerts);
+    }
+    assert!(is_saved && saved_while > 50, "{saved_while} events came meanwhile");
+    one.finish(&mut alerts);
+    let mut other = engine(partitions[1], entities_max);
+    restore(&mut other, &pieces).expect("the state is whole");
+    assert_eq!(other.totals().entities, entities);
+    let mut again = Vec::new();
+    behind.into_iter().for_each(|event| other.push(event, &mut again));
+    other.finish(&mut again);
+    [alerts, again]
+}
+
+#[test]
+fn what_is_saved_while_judging_goes_on_is_of_the_moment_at_which_that_began() {
+    for (share, partitions, entities_max) in [
+        (300, [1, 1], 1000),
+        (640, [4, 3], 1000),
+        (670, [1024, 2], 1000),
+        (670, [1, 8], 1),
+        (690, [2, 1], 1000),
+    ] {
+        for seed in SEEDS {
+            let [alerts, again] = alerts_behind(seed, share, partitions, entities_max);
+            assert!(alerts.len() >= 5, "{share}: {} alerts", alerts.len());
+            assert_same(&told(&alerts), &told(&again), &(seed, share, partitions));
+        }
+    }
+}
+
 #[test]
 fn state_that_cannot_be_used_is_refused_whole() {
     let catalog = embedded::catalog().expect("the detectors that are built in have no mistakes");
@@ -243,7 +309,7 @@ fn state_that_cannot_be_used_is_refused_whole() {
     let pieces = saved(&mut begin(2), &mut Vec::new());
     assert!(restore(&mut begin(2), &pieces).is_ok());
     assert!(restore(&mut begin(3), &pieces).is_ok());
-    assert!(restore(&mut begin(2), &pieces[..1]).is_err(), "key groups are missing");
+    assert!(restore(&mut begin(2), &pieces[..1]).is_err(), "what follows is missing");
     assert!(
         restore(&mut begin(2), &pieces[..pieces.len() - 1]).is_err(),
         "one is missing"

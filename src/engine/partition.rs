@@ -6,7 +6,10 @@
 
 mod saved;
 
-pub(super) use saved::{Restoring, SavedEarlier, SavedEntities, key_groups, save};
+pub use saved::Learned;
+pub(super) use saved::{
+    Restoring, SavedEarlier, SavedEntities, SavedGroup, begin_saving, go_on_saving, save, stop_saving,
+};
 
 use super::order::Stamped;
 use super::population::{EpochSummary, GROUPS, Version, epoch_of};

@@ -14,8 +14,8 @@ mod site;
 
 pub use departures::{Departure, Departures};
 pub use docket::Docket;
+pub(super) use partitions::Partitions;
 pub use partitions::Share;
-pub(super) use partitions::{Partitions, partition_of};
 pub use shard::Shard;
 
 use super::order::Stamped;

@@ -1,7 +1,8 @@
 //! Versioned bytes of what the engine has learned, so that last week teaches and today is judged.
 //!
-//! State is saved in pieces: a head, then the key groups, one after the other, so that neither who writes it nor who reads
-//! it holds it twice. The head is a format number in two bytes, then postcard; a key group is postcard. The head names the
+//! State is saved in pieces: a head, then wakes, contacts and rows, so that neither who writes it nor who reads it holds it
+//! twice, and so that judging goes on between them: all pieces are of the moment at which the head was written. The head is
+//! a format number in two bytes, then postcard; so are the others without a number. The head names the
 //! detectors that learned and what decides the meaning of what they learned, because a baseline that was learned by
 //! another definition answers another question: [`super::succession`] tells whose state goes on. A form that is not known
 //! is refused whole, never half read. Entities are saved by their hash, so that any number of partitions can take them up.
@@ -18,8 +19,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 9;
-/// The form before it: one piece with all entities in it.
+pub const FORMAT: u16 = 10;
+/// The form before it: a piece for each key group.
+const FORMAT_GROUPED: u16 = 9;
+/// The form before that: one piece with all entities in it.
 const FORMAT_EARLIER: u16 = 8;
 
 /// Everything that the engine has learned and has open, with `E` for the entities.
@@ -40,15 +43,18 @@ pub(super) struct Saved<'a, E> {
 
 /// What the first piece of a saved state holds.
 pub(super) enum Head {
-    /// The head; key groups follow in pieces of their own.
+    /// The head; entities follow in pieces.
     Newest(Saved<'static, SavedEntities>),
+    /// The head; key groups follow, each in a piece.
+    // TODO: drop once states of format 9 are gone (0.3).
+    Grouped(Saved<'static, SavedEntities>),
     /// All of it.
     // TODO: drop once states of format 8 are gone (0.3).
     Earlier(Saved<'static, SavedEarlier>),
 }
 
 /// Why saved state cannot be read.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SnapshotProblem {
     /// It is too short to have a format number.
     #[error("the state has only {bytes} bytes; it was not written completely, remove it to begin anew")]
@@ -70,6 +76,18 @@ pub enum SnapshotProblem {
         /// What was wrong.
         reason: String,
     },
+    /// More has changed at once than is held until it is written.
+    #[error("more entities have changed at once than can be held until they are written; another try may do")]
+    Overrun,
+}
+
+impl SnapshotProblem {
+    /// What was saved of entities does not fit together.
+    pub(super) fn contradiction() -> SnapshotProblem {
+        SnapshotProblem::Corrupt {
+            reason: "entities contradict themselves".to_owned(),
+        }
+    }
 }
 
 /// The first piece.
@@ -84,6 +102,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, SnapshotProblem> {
     };
     match u16::from_le_bytes(*format) {
         FORMAT => whole(body).map(Head::Newest),
+        FORMAT_GROUPED => whole(body).map(Head::Grouped),
         FORMAT_EARLIER => earlier::reading(|| whole(body)).map(Head::Earlier),
         found => Err(SnapshotProblem::UnknownFormat { found }),
     }
@@ -92,8 +111,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, SnapshotProblem> {
 /// Writes a piece in place of what `piece` holds.
 pub(super) fn write_piece(value: &impl Serialize, piece: &mut Vec<u8>) -> Result<(), SnapshotProblem> {
     piece.clear();
-    *piece = postcard::to_extend(value, std::mem::take(piece)).map_err(corrupt)?;
+    append(value, piece)
+}
+
+/// Writes behind what `bytes` holds.
+pub(super) fn append(value: &impl Serialize, bytes: &mut Vec<u8>) -> Result<(), SnapshotProblem> {
+    *bytes = postcard::to_extend(value, std::mem::take(bytes)).map_err(corrupt)?;
     Ok(())
+}
+
+/// Reads what bytes begin with, and gives the rest.
+pub(super) fn begin<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), SnapshotProblem> {
+    postcard::take_from_bytes(bytes).map_err(corrupt)
 }
 
 /// Reads a piece, which holds nothing else.

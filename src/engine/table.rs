@@ -3,6 +3,10 @@
 //! Bounds belong to key groups, so that the number of partitions can't show in a result: past its bound a key group's
 //! entities share a few hashed baselines, and a pair gets state of its own at its third contact.
 
+mod saving;
+
+use self::saving::Saving;
+use super::snapshot::SnapshotProblem;
 use super::watch::Watch;
 use crate::domain::{Entity, EntityHash, KEY_GROUPS, Timestamp};
 use hashbrown::HashTable;
@@ -58,6 +62,7 @@ pub struct Table {
     contacts: Vec<Option<Box<Contacts>>>,
     contacts_day: i64,
     shared_visits: u64,
+    saving: Option<Box<Saving>>,
 }
 
 /// A key group's sketch of the contacts of pairs without state.
@@ -151,21 +156,19 @@ impl Table {
 
     /// The row of a number, to be changed.
     pub fn row_mut(&mut self, number: u32) -> Option<&mut Row> {
+        if let Some(saving) = &mut self.saving {
+            saving.save(number, self.rows.get(number as usize).and_then(Option::as_ref));
+        }
         self.rows.get_mut(number as usize)?.as_mut()
-    }
-
-    /// Every row with its number, in no particular order.
-    pub fn rows(&self) -> impl Iterator<Item = (u32, &Row)> {
-        self.rows
-            .iter()
-            .zip(0u32..)
-            .filter_map(|(row, number)| Some((number, row.as_ref()?)))
     }
 
     /// Every row that is newborn, to be seen to; those stay that `see` leaves so.
     pub fn see_to_newborn(&mut self, mut see: impl FnMut(&mut Row)) {
-        let rows = &mut self.rows;
+        let (rows, saving) = (&mut self.rows, &mut self.saving);
         self.newborn.retain(|number| {
+            if let Some(saving) = saving {
+                saving.save(*number, rows.get(*number as usize).and_then(Option::as_ref));
+            }
             let Some(row) = rows.get_mut(*number as usize).and_then(Option::as_mut) else {
                 return false;
             };
@@ -178,7 +181,7 @@ impl Table {
 
     /// A row has a new watch.
     pub fn bear(&mut self, number: u32) {
-        if let Some(row) = self.rows.get_mut(number as usize).and_then(Option::as_mut)
+        if let Some(row) = self.row_mut(number)
             && !row.newborn
         {
             row.newborn = true;
@@ -230,12 +233,38 @@ impl Table {
         self.shared_visits += visits;
     }
 
+    /// From now on rows are saved as they are at this moment.
+    pub(super) fn begin_saving(&mut self) {
+        self.saving = Some(Box::new(Saving::begin(self.rows.len())));
+    }
+
+    /// Saves up to so many rows whose turn it is. When all have had theirs, gives how many more there might have been.
+    pub(super) fn go_on_saving(&mut self, most: usize) -> Option<usize> {
+        match &mut self.saving {
+            Some(saving) => saving.go_on(&self.rows, most),
+            None => Some(most),
+        }
+    }
+
+    /// Puts what was saved since it was last taken behind `piece`: rows with their numbers. Gives whether there is any.
+    pub(super) fn take_saved(&mut self, piece: &mut Vec<u8>) -> Result<bool, SnapshotProblem> {
+        self.saving.as_mut().map_or(Ok(false), |saving| saving.take(piece))
+    }
+
+    /// Nothing more is saved. Gives how many rows were.
+    pub(super) fn stop_saving(&mut self) -> u64 {
+        self.saving.take().map_or(0, |saving| saving.saved())
+    }
+
     /// Drops every entity that `keep` does not keep.
     pub fn retain(&mut self, mut keep: impl FnMut(&Row) -> bool) {
         for number in 0..self.rows.len() {
             let Some(row) = &self.rows[number] else { continue };
             if keep(row) {
                 continue;
+            }
+            if let Some(saving) = &mut self.saving {
+                saving.save(number as u32, Some(row));
             }
             let hash = row.hash;
             if !row.shared {
@@ -277,6 +306,9 @@ impl Table {
         let hash = row.hash.0;
         let number = match self.free.pop() {
             Some(number) => {
+                if let Some(saving) = &mut self.saving {
+                    saving.save(number, None);
+                }
                 self.rows[number as usize] = Some(row);
                 number
             }
@@ -324,6 +356,57 @@ mod tests {
     use crate::engine::baseline::{Category, Count, Magnitude, Quantile};
     use crate::engine::measure::Distinct;
     use crate::engine::watch::{CategoryWatch, Growing, HoursWatch, IntervalWatch, RatioWatch};
+
+    fn see(table: &mut Table, name: u64, at: i64) -> u32 {
+        let bounds = Bounds {
+            pair: false,
+            entities_per_key_group_max: 100,
+        };
+        let bytes = format!("\u{1}\u{8}{name:08}");
+        let (hash, now) = (EntityHash(name << 50), Timestamp::from_seconds(at));
+        let Found::Row(number) = table.visit(hash, bytes.as_bytes(), now, &bounds, || 0) else {
+            panic!("no pair");
+        };
+        table.row_mut(number).expect("a row").last = now;
+        number
+    }
+
+    #[test]
+    fn rows_are_saved_as_they_were_when_that_began() {
+        let mut table = Table::new();
+        let numbers: Vec<u32> = (0..100).map(|name| see(&mut table, name, 1)).collect();
+        table.retain(|row| row.hash.0 >> 50 != 7);
+        table.begin_saving();
+        let mut piece = Vec::new();
+        // One is seen again, one goes, and two come: in the place of one that was gone, and of the one that goes.
+        see(&mut table, 3, 2);
+        assert!(table.go_on_saving(10).is_none());
+        assert!(table.take_saved(&mut piece).expect("memory"));
+        table.retain(|row| row.hash.0 >> 50 != 90);
+        let come = [
+            see(&mut table, 200, 2),
+            see(&mut table, 201, 2),
+            see(&mut table, 202, 2),
+        ];
+        assert_eq!(come, [numbers[90], numbers[7], 100]);
+        table.see_to_newborn(|_| panic!("nobody is"));
+        table.bear(numbers[50]);
+        assert!(table.go_on_saving(1000).is_some());
+        assert!(table.take_saved(&mut piece).expect("memory"));
+        assert_eq!(table.stop_saving(), 99);
+
+        let (mut rest, mut found) = (&piece[..], Vec::new());
+        while !rest.is_empty() {
+            let ((number, row), behind): ((u32, Row), _) = crate::engine::snapshot::begin(rest).expect("a row");
+            assert_eq!((row.last, row.newborn), (Timestamp::from_seconds(1), false));
+            assert_eq!(number, numbers[(row.hash.0 >> 50) as usize]);
+            found.push(number);
+            rest = behind;
+        }
+        found.sort_unstable();
+        let expected: Vec<u32> = numbers.into_iter().filter(|number| *number != 7).collect();
+        assert_eq!(found, expected);
+    }
 
     /// Whoever makes one of these larger sees here what it costs: a million entities of three watches each take a
     /// megabyte more for each byte of a row and three for each byte of a watch.

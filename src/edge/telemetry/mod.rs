@@ -87,8 +87,10 @@ pub struct Metrics {
     pub journal_bytes: IntGauge,
     /// Bytes of the newest snapshot.
     pub snapshot_bytes: IntGauge,
-    /// Seconds for which judging waited while a snapshot was written.
+    /// Seconds for which judging waited while a snapshot was written, in all.
     pub snapshot_seconds: Histogram,
+    /// Seconds for which judging waited at once while a part of one was written.
+    pub snapshot_wait_seconds: Histogram,
     /// Alerts that a sink has not delivered yet, by sink.
     pub sink_backlog: IntGaugeVec,
     /// Alerts delivered, by sink.
@@ -190,6 +192,13 @@ impl Metrics {
                 )
                 .buckets(SECONDS_BOUNDS.to_vec()),
             )?,
+            snapshot_wait_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "store_snapshot_wait_seconds",
+                    "Seconds for which judging waited at once for a part of a snapshot",
+                )
+                .buckets(SECONDS_BOUNDS.to_vec()),
+            )?,
             sink_backlog: IntGaugeVec::new(
                 Opts::new("sink_backlog_alerts", "Alerts that a sink has not delivered yet"),
                 &["sink"],
@@ -258,6 +267,7 @@ impl Metrics {
             Box::new(self.journal_bytes.clone()),
             Box::new(self.snapshot_bytes.clone()),
             Box::new(self.snapshot_seconds.clone()),
+            Box::new(self.snapshot_wait_seconds.clone()),
             Box::new(self.sink_backlog.clone()),
             Box::new(self.sink_delivered.clone()),
             Box::new(self.sink_refused.clone()),

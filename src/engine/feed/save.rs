@@ -82,9 +82,40 @@ impl Feed {
     /// Gives the state after the records so far piece by piece, without the account of records. [`Feed::settle`] comes
     /// first.
     pub fn save<E: From<FeedProblem> + From<SnapshotProblem>>(
-        &self,
+        &mut self,
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.save_own(&mut put)?;
+        self.engine.save_settled(put)
+    }
+
+    /// Begins to save the state after the records so far, as [`Feed::save`] gives it. More records may be taken before
+    /// [`Feed::go_on_saving`] has given the rest of it.
+    pub fn begin_saving<E: From<FeedProblem> + From<SnapshotProblem>>(
+        &mut self,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.save_own(&mut put)?;
+        self.engine.begin_saving(put)
+    }
+
+    /// Goes on with what [`Feed::begin_saving`] has begun: gives entities that have changed since, and up to so many
+    /// others. Gives whether that is all. After an error nothing of what was given is of use.
+    pub fn go_on_saving<E: From<SnapshotProblem>>(
+        &mut self,
+        entities: usize,
+        put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        self.engine.go_on_saving(entities, put)
+    }
+
+    /// What was begun to be saved is of no use any more.
+    pub fn stop_saving(&mut self) {
+        self.engine.stop_saving();
+    }
+
+    /// Gives what inputs have open and what waits.
+    fn save_own<E: From<FeedProblem>>(&self, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
         waiting.sort_by(|one, other| other.cmp(one));
         let view = FeedView {
@@ -99,8 +130,7 @@ impl Feed {
             waiting: waiting.iter().map(|waiting| &waiting.stamped).collect(),
         };
         let first = postcard::to_extend(&view, FORMAT.to_le_bytes().to_vec());
-        put(&first.map_err(|error| damaged(error.to_string()))?)?;
-        self.engine.save_settled(put)
+        put(&first.map_err(|error| damaged(error.to_string()))?)
     }
 
     /// Takes up what was saved as [`Engine::restore`] does: its first piece, then those that `next` gives in place of what

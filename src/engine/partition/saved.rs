@@ -1,27 +1,36 @@
-//! What partitions have learned, as it outlives a process: by key group, not by partition, so that a run with another
-//! number of partitions goes on from it.
+//! What partitions have learned, as it outlives a process: wakes, contacts and rows in pieces of their own. Rows come in
+//! any order and name the partition and the place that they had, so that a run with another number of partitions goes on
+//! from them.
 
 mod earlier;
+mod learned;
 
-pub(in crate::engine) use earlier::SavedEarlier;
+pub(in crate::engine) use earlier::{SavedEarlier, SavedGroup};
+pub use learned::Learned;
 
 use super::{Partition, Wake};
-use crate::domain::{EntityHash, KEY_GROUPS, Timestamp};
-use crate::engine::pipeline::partition_of;
+use crate::domain::KEY_GROUPS;
 use crate::engine::population::EpochSummary;
 use crate::engine::program::Program;
+use crate::engine::snapshot::{self, SnapshotProblem};
 use crate::engine::succession::Succession;
 use crate::engine::table::{Contacts, Row, Table};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
-/// What partitions keep beside their key groups.
+/// Wakes in a piece.
+const WAKES_TOGETHER: usize = 1 << 15;
+/// Places in a table: room for far more than fit into memory.
+const PLACES_MAX: u32 = 1 << 28;
+
+/// What partitions keep beside what comes in pieces.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::engine) struct SavedEntities {
     /// By kind.
     tables: Vec<SavedTable>,
-    /// How many key groups follow.
+    /// How many key groups follow; none since format 10.
     groups: u64,
     /// What was seen in the epoch so far.
     summary: EpochSummary,
@@ -37,44 +46,28 @@ struct SavedTable {
     shared_visits: u64,
 }
 
-/// The entities of a key group.
+/// What a piece holds.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::engine) struct SavedGroup<'a> {
-    group: u16,
-    /// By kind.
-    kinds: Vec<SavedKind<'a>>,
-    /// In order.
-    wakes: Vec<SavedWake>,
+enum SavedPiece<'a> {
+    /// Moments at which watches want to be woken, with the places of their rows in this partition's tables.
+    Wakes {
+        partition: u32,
+        wakes: Cow<'a, [Reverse<Wake>]>,
+    },
+    /// The sketch of a key group's contacts.
+    Contacts { kind: u8, group: u16, cells: Cow<'a, [u8]> },
+    /// Rows of a partition's table: up to the piece's end, each row behind its place.
+    Rows { partition: u32, kind: u8 },
+    /// The end, and how many rows there were.
+    End { rows: u64 },
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct SavedKind<'a> {
-    /// By hash, then by entity.
-    rows: Vec<Cow<'a, Row>>,
-    contacts: Option<Cow<'a, [u8]>>,
-}
-
-/// A moment at which a watch wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct SavedWake {
-    at: Timestamp,
-    kind: u8,
-    /// The row's place among the key group's rows of its kind.
-    row: u32,
-    plan: u16,
-    silence: bool,
-}
-
-/// What these partitions keep beside the key groups that are here. `blank` is a summary without anything.
-pub(in crate::engine) fn save(
-    partitions: &[Partition],
-    is_here: impl Fn(usize) -> bool,
-    blank: EpochSummary,
-) -> SavedEntities {
+/// What these partitions keep beside what comes in pieces. `blank` is a summary without anything.
+pub(in crate::engine) fn save(partitions: &[Partition], blank: EpochSummary) -> SavedEntities {
     let kinds = partitions.first().map_or(0, |partition| partition.tables.len());
     let mut saved = SavedEntities {
         tables: Vec::with_capacity(kinds),
-        groups: (0..KEY_GROUPS).filter(|group| is_here(*group)).count() as u64,
+        groups: 0,
         summary: blank,
         swept_day: i64::MIN,
         judgements: 0,
@@ -101,113 +94,68 @@ fn contacts_day(partitions: &[Partition], kind: usize) -> i64 {
     tables.map(Table::contacts_day).max().unwrap_or(i64::MIN)
 }
 
-/// The key groups that are here, one after the other.
-pub(in crate::engine) fn key_groups<'a>(
-    partitions: &'a [Partition],
-    is_here: impl Fn(usize) -> bool + Copy + 'a,
-) -> impl Iterator<Item = SavedGroup<'a>> {
+/// From now on rows are saved as they are at this moment. What else there is goes to `put` at once.
+pub(in crate::engine) fn begin_saving<E: From<SnapshotProblem>>(
+    partitions: &mut [Partition],
+    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
     let kinds = partitions.first().map_or(0, |partition| partition.tables.len());
     let days: Vec<i64> = (0..kinds).map(|kind| contacts_day(partitions, kind)).collect();
-    let count = partitions.len();
-    partitions.iter().enumerate().flat_map(move |(place, partition)| {
-        let days = days.clone();
-        let sorted = Sorted::of(partition);
-        let own =
-            move |group: &usize| is_here(*group) && partition_of(EntityHash((*group as u64) << 54), count) == place;
-        (0..KEY_GROUPS)
-            .filter(own)
-            .map(move |group| sorted.key_group(group, &days))
-    })
-}
-
-/// A partition's rows and wakes by key group.
-struct Sorted<'a> {
-    partition: &'a Partition,
-    /// By kind: hash and number of each row, by hash, then by entity.
-    rows: Vec<Vec<(u64, u32)>>,
-    /// The places of wakes among the partition's, by key group.
-    wakes: Vec<u32>,
-    /// Where each key group's wakes begin, and where the last ones end.
-    wakes_begin: Vec<u32>,
-}
-
-impl<'a> Sorted<'a> {
-    fn of(partition: &'a Partition) -> Sorted<'a> {
-        let rows = partition.tables.iter().map(|table| {
-            let mut rows = Vec::with_capacity(table.len());
-            rows.extend(table.rows().map(|(number, row)| (row.hash.0, number)));
-            let entity = |number| table.row(number).map(|row| &row.entity);
-            rows.sort_unstable_by(|(hash, number), (other_hash, other)| {
-                hash.cmp(other_hash).then_with(|| entity(*number).cmp(&entity(*other)))
-            });
-            rows
-        });
-        let rows = rows.collect();
-        let hashes = || partition.wakes.iter().map(|Reverse(wake)| wake.hash.key_group());
-        let mut wakes_begin = vec![0; KEY_GROUPS + 1];
-        hashes().for_each(|group| wakes_begin[group + 1] += 1);
-        for group in 0..KEY_GROUPS {
-            wakes_begin[group + 1] += wakes_begin[group];
+    let mut piece = Vec::new();
+    for (number, partition) in (0u32..).zip(partitions) {
+        for wakes in partition.wakes.as_slice().chunks(WAKES_TOGETHER) {
+            let wakes = SavedPiece::Wakes {
+                partition: number,
+                wakes: Cow::Borrowed(wakes),
+            };
+            snapshot::write_piece(&wakes, &mut piece)?;
+            put(&piece)?;
         }
-        let (mut next, mut wakes) = (wakes_begin.clone(), vec![0; partition.wakes.len()]);
-        for (group, place) in hashes().zip(0u32..) {
-            wakes[next[group] as usize] = place;
-            next[group] += 1;
-        }
-        Sorted {
-            partition,
-            rows,
-            wakes,
-            wakes_begin,
+        for (kind, table) in (0u8..).zip(&mut partition.tables) {
+            let is_of_day = table.contacts_day() == days[usize::from(kind)];
+            for group in (0..KEY_GROUPS as u16).filter(|_| is_of_day) {
+                if let Some(cells) = table.contacts(usize::from(group)) {
+                    let cells = Cow::Borrowed(cells.as_slice());
+                    snapshot::write_piece(&SavedPiece::Contacts { kind, group, cells }, &mut piece)?;
+                    put(&piece)?;
+                }
+            }
+            table.begin_saving();
         }
     }
+    Ok(())
+}
 
-    fn key_group(&self, group: usize, days: &[i64]) -> SavedGroup<'a> {
-        let rows = |kind: usize| {
-            let rows = &self.rows[kind];
-            let begin = rows.partition_point(|(hash, _)| EntityHash(*hash).key_group() < group);
-            let length = rows[begin..].partition_point(|(hash, _)| EntityHash(*hash).key_group() == group);
-            &rows[begin..begin + length]
-        };
-        let kinds = self.partition.tables.iter().enumerate().map(|(kind, table)| SavedKind {
-            rows: rows(kind)
-                .iter()
-                .filter_map(|(_, number)| table.row(*number).map(Cow::Borrowed))
-                .collect(),
-            contacts: table
-                .contacts(group)
-                .filter(|_| table.contacts_day() == days[kind])
-                .map(|cells| Cow::Borrowed(cells.as_slice())),
-        });
-        let kinds = kinds.collect();
-        let wakes = &self.wakes[self.wakes_begin[group] as usize..self.wakes_begin[group + 1] as usize];
-        let all = self.partition.wakes.as_slice();
-        // Those of entities that were forgotten since wake nobody.
-        let mut wakes: Vec<SavedWake> = wakes
-            .iter()
-            .filter_map(|place| {
-                let Reverse(wake) = all.get(*place as usize)?;
-                let rows = rows(usize::from(wake.kind));
-                let begin = rows.partition_point(|(hash, _)| *hash < wake.hash.0);
-                let of_hash = rows[begin..].iter().take_while(|(hash, _)| *hash == wake.hash.0);
-                let place = of_hash.zip(begin..).find(|((_, number), _)| *number == wake.row)?.1;
-                Some(SavedWake {
-                    at: wake.at,
-                    kind: wake.kind,
-                    row: u32::try_from(place).ok()?,
-                    plan: wake.plan,
-                    silence: wake.silence,
-                })
-            })
-            .collect();
-        wakes.sort_unstable();
-        wakes.dedup();
-        SavedGroup {
-            group: group as u16,
-            kinds,
-            wakes,
+/// Goes on with what [`begin_saving`] has begun: rows that have changed since, and up to so many others. Gives whether all
+/// is saved.
+pub(in crate::engine) fn go_on_saving<E: From<SnapshotProblem>>(
+    partitions: &mut [Partition],
+    rows: usize,
+    put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<bool, E> {
+    let mut tables = partitions.iter_mut().flat_map(|partition| &mut partition.tables);
+    let is_whole = tables.try_fold(rows, |left, table| table.go_on_saving(left)).is_some();
+    let mut piece = Vec::new();
+    for (partition, held) in (0u32..).zip(&mut *partitions) {
+        for (kind, table) in (0u8..).zip(&mut held.tables) {
+            snapshot::write_piece(&SavedPiece::Rows { partition, kind }, &mut piece)?;
+            if table.take_saved(&mut piece)? {
+                put(&piece)?;
+            }
         }
     }
+    if is_whole {
+        let rows = stop_saving(partitions);
+        snapshot::write_piece(&SavedPiece::End { rows }, &mut piece)?;
+        put(&piece)?;
+    }
+    Ok(is_whole)
+}
+
+/// Nothing more is saved. Gives how many rows were.
+pub(in crate::engine) fn stop_saving(partitions: &mut [Partition]) -> u64 {
+    let tables = partitions.iter_mut().flat_map(|partition| &mut partition.tables);
+    tables.map(Table::stop_saving).sum()
 }
 
 /// Partitions that take up what was saved of the detectors that go on.
@@ -216,9 +164,19 @@ pub(in crate::engine) struct Restoring {
     partitions: Vec<Partition>,
     /// By saved kind.
     contacts_days: Vec<i64>,
-    /// Key groups that are still to come.
+    /// Key groups that are still to come, where the state goes by them.
     groups_left: u64,
+    /// By saved partition and kind: the number of each row that was saved at a place, and [`NOBODY`] where none was or
+    /// nobody is left to watch it.
+    places: BTreeMap<(u32, u8), Vec<u32>>,
+    /// By saved partition.
+    wakes: Vec<(u32, Vec<Reverse<Wake>>)>,
+    rows: u64,
+    has_ended: bool,
 }
+
+/// No row.
+const NOBODY: u32 = u32::MAX;
 
 impl Restoring {
     /// So many partitions that go on from what was saved. Nothing when that contradicts itself.
@@ -257,65 +215,135 @@ impl Restoring {
             partitions,
             contacts_days: saved.tables.iter().map(|table| table.contacts_day).collect(),
             groups_left: saved.groups,
+            places: BTreeMap::new(),
+            wakes: Vec::new(),
+            rows: 0,
+            // A state that goes by key groups ends with the last of them.
+            has_ended: saved.groups > 0,
         })
     }
 
-    /// Takes up a key group. Nothing when it contradicts itself.
-    pub(in crate::engine) fn take_up(&mut self, saved: SavedGroup<'_>) -> Option<()> {
-        self.groups_left = self.groups_left.checked_sub(1)?;
-        let (group, succession) = (usize::from(saved.group), &self.succession);
-        let count = self.partitions.len();
-        if group >= KEY_GROUPS || saved.kinds.len() != self.contacts_days.len() {
-            return None;
+    /// Takes up a piece.
+    pub(in crate::engine) fn take_up(&mut self, piece: &[u8]) -> Result<(), SnapshotProblem> {
+        if self.has_ended {
+            return Err(SnapshotProblem::contradiction());
         }
-        let partition = self.partitions.get_mut(group * count / KEY_GROUPS)?;
-        // The number and hash of each row, by saved kind; nothing where nobody is left to watch it.
-        let mut rows: Vec<Vec<Option<(u32, EntityHash)>>> = Vec::with_capacity(saved.kinds.len());
-        for (number, kind) in saved.kinds.into_iter().enumerate() {
-            let Some(heir) = succession.kind(number) else {
-                rows.push(vec![None; kind.rows.len()]);
-                continue;
-            };
-            let table = partition.tables.get_mut(heir)?;
-            if let Some(cells) = kind.contacts {
-                let cells: Contacts = cells.as_ref().try_into().ok()?;
-                table.take_up_contacts(self.contacts_days[number], saved.group, &cells)?;
+        let (held, rows) = snapshot::begin(piece)?;
+        if !rows.is_empty() && !matches!(held, SavedPiece::Rows { .. }) {
+            return Err(SnapshotProblem::contradiction());
+        }
+        match held {
+            SavedPiece::Wakes { partition, wakes } => self.wakes.push((partition, wakes.into_owned())),
+            SavedPiece::Contacts { kind, group, cells } => self
+                .take_up_contacts(kind, group, &cells)
+                .ok_or_else(SnapshotProblem::contradiction)?,
+            SavedPiece::Rows { partition, kind } => self.take_up_rows(partition, kind, rows)?,
+            SavedPiece::End { rows } if rows == self.rows => self.has_ended = true,
+            SavedPiece::End { .. } => return Err(SnapshotProblem::contradiction()),
+        }
+        Ok(())
+    }
+
+    fn take_up_contacts(&mut self, kind: u8, group: u16, cells: &[u8]) -> Option<()> {
+        let day = *self.contacts_days.get(usize::from(kind))?;
+        let Some(heir) = self.succession.kind(usize::from(kind)) else {
+            return Some(());
+        };
+        let cells: Contacts = cells.try_into().ok()?;
+        let partition = partition_of(&mut self.partitions, usize::from(group))?;
+        partition.tables.get_mut(heir)?.take_up_contacts(day, group, &cells)
+    }
+
+    fn take_up_rows(&mut self, partition: u32, kind: u8, mut rest: &[u8]) -> Result<(), SnapshotProblem> {
+        if usize::from(kind) >= self.contacts_days.len() {
+            return Err(SnapshotProblem::contradiction());
+        }
+        let heir = self.succession.kind(usize::from(kind));
+        let places = self.places.entry((partition, kind)).or_default();
+        while !rest.is_empty() {
+            let ((place, row), behind): ((u32, Row), _) = snapshot::begin(rest)?;
+            rest = behind;
+            self.rows += 1;
+            let taken = take_up_row(&mut self.partitions, heir, row, &self.succession);
+            let number = taken.ok_or_else(SnapshotProblem::contradiction)?;
+            if place >= PLACES_MAX {
+                return Err(SnapshotProblem::contradiction());
             }
-            let mut own = Vec::with_capacity(kind.rows.len());
-            for row in kind.rows {
-                let hash = row.hash;
-                if hash.key_group() != group {
+            if places.len() <= place as usize {
+                places.resize(place as usize + 1, NOBODY);
+            }
+            places[place as usize] = number;
+        }
+        Ok(())
+    }
+
+    /// The rows are there: finds those that want to be woken. Nothing when that contradicts itself.
+    fn take_up_wakes(&mut self) -> Option<()> {
+        let mut heaps: Vec<Vec<Reverse<Wake>>> = self.partitions.iter().map(|_| Vec::new()).collect();
+        for (partition, wakes) in std::mem::take(&mut self.wakes) {
+            for Reverse(wake) in wakes {
+                if usize::from(wake.plan) >= self.succession.plans_saved()
+                    || usize::from(wake.kind) >= self.contacts_days.len()
+                {
                     return None;
                 }
-                let row = handed_on(row.into_owned(), succession)?;
-                own.push(row.map(|row| (table.take_up(row), hash)));
+                let row = self
+                    .places
+                    .get(&(partition, wake.kind))
+                    .and_then(|places| places.get(wake.row as usize));
+                let kind = self.succession.kind(usize::from(wake.kind));
+                let plan = self.succession.plan(wake.plan);
+                let (Some(row), Some(kind), Some(plan)) = (row, kind, plan) else {
+                    continue;
+                };
+                let heir = wake.hash.key_group() * self.partitions.len() / KEY_GROUPS;
+                // Those of entities that were forgotten since wake nobody.
+                let held = self.partitions[heir].tables.get(kind)?.row(*row);
+                if held.is_some_and(|held| held.hash == wake.hash) {
+                    let (kind, row) = (kind as u8, *row);
+                    heaps[heir].push(Reverse(Wake {
+                        kind,
+                        plan,
+                        row,
+                        ..wake
+                    }));
+                }
             }
-            rows.push(own);
         }
-        for wake in saved.wakes {
-            if usize::from(wake.plan) >= succession.plans_saved() {
-                return None;
-            }
-            let row = *rows.get(usize::from(wake.kind))?.get(wake.row as usize)?;
-            let (Some((row, hash)), Some(plan)) = (row, succession.plan(wake.plan)) else {
-                continue;
-            };
-            partition.wakes.push(Reverse(Wake {
-                at: wake.at,
-                kind: succession.kind(usize::from(wake.kind))? as u8,
-                hash,
-                plan,
-                row,
-                silence: wake.silence,
-            }));
+        for (partition, wakes) in self.partitions.iter_mut().zip(heaps) {
+            partition.wakes = BinaryHeap::from(wakes);
         }
         Some(())
     }
 
-    /// The partitions, and who goes on. Nothing when key groups are missing.
-    pub(in crate::engine) fn finish(self) -> Option<(Vec<Partition>, Succession)> {
-        (self.groups_left == 0).then_some((self.partitions, self.succession))
+    /// The partitions, and who goes on. Nothing when pieces are missing.
+    pub(in crate::engine) fn finish(mut self) -> Option<(Vec<Partition>, Succession)> {
+        if self.groups_left > 0 || !self.has_ended {
+            return None;
+        }
+        if !self.wakes.is_empty() {
+            self.take_up_wakes()?;
+        }
+        Some((self.partitions, self.succession))
     }
+}
+
+fn partition_of(partitions: &mut [Partition], group: usize) -> Option<&mut Partition> {
+    let count = partitions.len();
+    partitions
+        .get_mut(group * count / KEY_GROUPS)
+        .filter(|_| group < KEY_GROUPS)
+}
+
+/// Takes up a row as one of this kind, if somebody is left to watch it. Gives its number, or [`NOBODY`]; nothing when it
+/// contradicts itself.
+fn take_up_row(partitions: &mut [Partition], kind: Option<usize>, row: Row, succession: &Succession) -> Option<u32> {
+    let group = row.hash.key_group();
+    let (row, kind) = (handed_on(row, succession)?, kind);
+    let (Some(row), Some(kind)) = (row, kind) else {
+        return Some(NOBODY);
+    };
+    Some(partition_of(partitions, group)?.tables.get_mut(kind)?.take_up(row))
 }
 
 /// A row with the watches of detectors that go on: nothing within when none of its watches does, nothing at all when it

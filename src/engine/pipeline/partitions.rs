@@ -404,7 +404,7 @@ pub(super) fn in_order(a: &Finding, b: &Finding) -> std::cmp::Ordering {
 }
 
 /// The partition of a key group: key groups are dealt out in equal runs.
-pub(in crate::engine) fn partition_of(hash: EntityHash, partitions: usize) -> usize {
+fn partition_of(hash: EntityHash, partitions: usize) -> usize {
     hash.key_group() * partitions / KEY_GROUPS
 }
 

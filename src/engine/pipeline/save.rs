@@ -2,11 +2,14 @@
 
 use super::{Engine, Partitions};
 use crate::domain::Alert;
-use crate::engine::partition::{self, Restoring, SavedEntities};
+use crate::engine::partition::{self, Restoring, SavedEntities, SavedGroup};
 use crate::engine::snapshot::{self, Head, Saved, SnapshotProblem};
 use crate::engine::succession::{Restored, SavedCatalog, Succession};
 use crate::engine::triage::Triage;
 use std::borrow::Cow;
+
+/// Entities that are saved to a piece.
+const ROWS_TOGETHER: usize = 1024;
 
 impl Engine {
     /// Ends a run whose state is kept: what is open stays open. What was pushed is judged first; then `put` gets the
@@ -20,18 +23,42 @@ impl Engine {
         self.save_settled(put)
     }
 
-    /// Judges what was pushed.
-    pub(in crate::engine) fn settle(&mut self, alerts: &mut Vec<Alert>) {
+    /// Judges what was pushed, so that the state can be saved.
+    pub fn settle(&mut self, alerts: &mut Vec<Alert>) {
         self.partitions.run_batch();
         self.tell(alerts);
     }
 
     /// Gives the state piece by piece, after [`Engine::settle`].
     pub(in crate::engine) fn save_settled<E: From<SnapshotProblem>>(
-        &self,
+        &mut self,
         put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         self.partitions.save(&self.triage, put)
+    }
+
+    /// Begins to save the state as it is at this moment, after [`Engine::settle`]. More events may be pushed before
+    /// [`Engine::go_on_saving`] has given the rest of it.
+    pub fn begin_saving<E: From<SnapshotProblem>>(
+        &mut self,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.partitions.begin_saving(&self.triage, &mut put)
+    }
+
+    /// Goes on with what [`Engine::begin_saving`] has begun: gives entities that have changed since, and up to so many
+    /// others. Gives whether that is all. When it can't be, nothing of what was given is of use.
+    pub fn go_on_saving<E: From<SnapshotProblem>>(
+        &mut self,
+        entities: usize,
+        mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        self.partitions.go_on_saving(entities, &mut put)
+    }
+
+    /// What was begun to be saved is of no use any more.
+    pub fn stop_saving(&mut self) {
+        self.partitions.stop_saving();
     }
 
     /// Takes up what an earlier run has saved: its first piece, then those that `next` gives in place of what its argument
@@ -51,11 +78,22 @@ impl Engine {
 }
 
 impl Partitions {
-    /// Gives the state piece by piece: a head, then the key groups that are here. What was pushed is judged already.
+    /// Gives the state at once, piece by piece. What was pushed is judged already.
     pub(super) fn save<E: From<SnapshotProblem>>(
-        &self,
+        &mut self,
         triage: &Triage,
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.begin_saving(triage, &mut put)?;
+        while !self.go_on_saving(ROWS_TOGETHER, &mut put)? {}
+        Ok(())
+    }
+
+    /// Gives a head, and begins to save the entities that are here. What was pushed is judged already.
+    fn begin_saving<E: From<SnapshotProblem>>(
+        &mut self,
+        triage: &Triage,
+        put: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         debug_assert!(
             self.batch.events.is_empty(),
@@ -67,7 +105,6 @@ impl Partitions {
             .map(|(address, machine)| (*address, *machine))
             .collect();
         leases.sort_unstable();
-        let is_here = |group: usize| self.awaited.as_ref().is_none_or(|awaited| awaited.share.holds(group));
         let head = snapshot::write(&Saved {
             catalog: SavedCatalog::of(&self.program),
             epoch: self.epoch,
@@ -77,17 +114,28 @@ impl Partitions {
             leases,
             losses: self.losses.clone(),
             findings: self.findings.clone(),
-            entities: partition::save(&self.partitions, is_here, self.population.blank()),
+            entities: partition::save(&self.partitions, self.population.blank()),
             population: self.population.save(),
             triage: Cow::Borrowed(triage),
         })?;
         put(&head)?;
-        let mut piece = head;
-        for group in partition::key_groups(&self.partitions, is_here) {
-            snapshot::write_piece(&group, &mut piece)?;
-            put(&piece)?;
+        partition::begin_saving(&mut self.partitions, put)
+    }
+
+    fn go_on_saving<E: From<SnapshotProblem>>(
+        &mut self,
+        entities: usize,
+        put: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let gone_on = partition::go_on_saving(&mut self.partitions, entities, put);
+        if gone_on.is_err() {
+            self.stop_saving();
         }
-        Ok(())
+        gone_on
+    }
+
+    fn stop_saving(&mut self) {
+        partition::stop_saving(&mut self.partitions);
     }
 
     pub(super) fn restore<E: From<SnapshotProblem>>(
@@ -101,17 +149,30 @@ impl Partitions {
                 let mut restoring = self.restoring(entities, &rest)?;
                 let mut piece = Vec::new();
                 while next(&mut piece)? {
-                    let group = snapshot::whole(&piece)?;
-                    restoring.take_up(group).ok_or_else(contradiction)?;
+                    restoring.take_up(&piece)?;
+                }
+                Ok(self.take_up(restoring, rest)?)
+            }
+            Head::Grouped(saved) => {
+                let (entities, rest) = saved.split();
+                let mut restoring = self.restoring(entities, &rest)?;
+                let mut piece = Vec::new();
+                while next(&mut piece)? {
+                    let group: SavedGroup = snapshot::whole(&piece)?;
+                    restoring
+                        .take_up_group(group)
+                        .ok_or_else(SnapshotProblem::contradiction)?;
                 }
                 Ok(self.take_up(restoring, rest)?)
             }
             Head::Earlier(saved) => {
                 let (entities, rest) = saved.split();
-                let (entities, groups) = entities.by_key_group().ok_or_else(contradiction)?;
+                let (entities, groups) = entities.by_key_group().ok_or_else(SnapshotProblem::contradiction)?;
                 let mut restoring = self.restoring(entities, &rest)?;
                 for group in groups {
-                    restoring.take_up(group).ok_or_else(contradiction)?;
+                    restoring
+                        .take_up_group(group)
+                        .ok_or_else(SnapshotProblem::contradiction)?;
                 }
                 Ok(self.take_up(restoring, rest)?)
             }
@@ -121,7 +182,8 @@ impl Partitions {
     fn restoring(&self, entities: SavedEntities, rest: &Saved<'_, ()>) -> Result<Restoring, SnapshotProblem> {
         let succession = Succession::new(&rest.catalog, &self.program);
         let (partitions, blank) = (self.partitions.len(), self.population.blank());
-        Restoring::begin(entities, succession, &self.program, partitions, &blank).ok_or_else(contradiction)
+        Restoring::begin(entities, succession, &self.program, partitions, &blank)
+            .ok_or_else(SnapshotProblem::contradiction)
     }
 
     fn take_up(
@@ -129,7 +191,7 @@ impl Partitions {
         restoring: Restoring,
         saved: Saved<'static, ()>,
     ) -> Result<(Triage, Restored), SnapshotProblem> {
-        let (partitions, succession) = restoring.finish().ok_or_else(contradiction)?;
+        let (partitions, succession) = restoring.finish().ok_or_else(SnapshotProblem::contradiction)?;
         self.partitions = partitions;
         if !self.population.restore(saved.population, &succession) {
             return Err(SnapshotProblem::Corrupt {
@@ -166,11 +228,5 @@ impl<'a, E> Saved<'a, E> {
             triage: self.triage,
         };
         (self.entities, rest)
-    }
-}
-
-fn contradiction() -> SnapshotProblem {
-    SnapshotProblem::Corrupt {
-        reason: "entities contradict themselves".to_owned(),
     }
 }

@@ -5,6 +5,9 @@
 //! the store can't be written, nothing is lost: what was taken stays in memory, nothing more is taken, and the commit is
 //! tried again.
 
+mod keeping;
+
+use self::keeping::{SNAPSHOT_WAIT_MAX, SNAPSHOT_WAIT_MIN};
 use super::api::Questions;
 use super::forward::{Forwarding, kinds};
 use super::keeper::Keeper;
@@ -14,7 +17,7 @@ use crate::config::StoreSettings;
 use crate::domain::{Alert, Definition, Duration, Timestamp};
 use crate::edge::collector::{Content, Deliveries, Delivery, Origin, Receipt, Waited, now};
 use crate::edge::sink::{Letterhead, Told};
-use crate::edge::store::{Commit, SnapshotReader, SnapshotWriter, Store, StoreFailure};
+use crate::edge::store::{Commit, SnapshotReader, Store, StoreFailure};
 use crate::engine::decoder::log::{Ends, Format, LineContext, detect, year_of_first_line};
 use crate::engine::feed::{Feed, FeedProblem, Opening, Record, RecordProblem};
 use crate::engine::pipeline::Engine;
@@ -43,13 +46,6 @@ const TICK: Wait = Wait::from_millis(500);
 const AGAIN: Wait = Wait::from_secs(1);
 /// Bytes of an input without a known format that are looked at before its lines are let go.
 const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
-/// A journal of more bytes than this brings its snapshot forward, so that a start has no more to judge again than takes
-/// some seconds.
-const JOURNAL_BYTES_MAX: u64 = 64 << 20;
-/// So does one of more records: each has a cost of its own, also when it is small.
-const JOURNAL_RECORDS_MAX: u64 = 200_000;
-/// Judging goes on for so many times as long as it has waited for a snapshot before the journal brings the next forward.
-const BETWEEN_SNAPSHOTS: u32 = 3;
 /// Records of the journal that are judged together.
 const JOURNAL_TOGETHER: usize = 64;
 
@@ -256,6 +252,7 @@ impl Core {
         changes: &Receiver<Change>,
         runtime: &Handle,
     ) -> anyhow::Result<()> {
+        let mut quiet = Instant::now();
         loop {
             questions.answer(&self.feed);
             if let Ok(change) = changes.try_recv() {
@@ -268,15 +265,23 @@ impl Core {
                 // Who asked waits for nothing any more when the service ends.
                 let _ = change.reply.send(changed);
             }
-            match deliveries.wait(runtime, TICK) {
+            let most = if self.keeper.is_writing() { Wait::ZERO } else { TICK };
+            let waited = deliveries.wait(runtime, most);
+            let judged = Instant::now();
+            match waited {
                 Waited::Delivery(first) => {
+                    quiet = judged;
                     self.take(first);
                     for _ in 0..TOGETHER_MAX {
                         let Some(next) = deliveries.take_waiting() else { break };
                         self.take(next);
                     }
                 }
-                Waited::Nothing => self.record(Record::Tick { received: now() }),
+                Waited::Nothing if quiet.elapsed() >= TICK => {
+                    quiet = judged;
+                    self.record(Record::Tick { received: now() });
+                }
+                Waited::Nothing => {}
                 Waited::Ended => break,
             }
             self.flush();
@@ -289,6 +294,8 @@ impl Core {
             self.keeper.look(&self.status);
             if self.is_snapshot_due() {
                 self.keep();
+            } else {
+                self.keep_on((judged.elapsed() / 2).clamp(SNAPSHOT_WAIT_MIN, SNAPSHOT_WAIT_MAX));
             }
             self.status.journal_bytes(self.keeper.journal_bytes);
             self.status.update(&self.feed, &self.store, deliveries.waiting());
@@ -566,40 +573,6 @@ impl Core {
         self.committed = Instant::now();
     }
 
-    fn is_snapshot_due(&self) -> bool {
-        let age = self.keeper.begun.elapsed();
-        let is_long = || {
-            self.keeper.journal_bytes > JOURNAL_BYTES_MAX
-                || self
-                    .store
-                    .journal_records()
-                    .is_ok_and(|held| held > JOURNAL_RECORDS_MAX)
-        };
-        !self.keeper.is_busy()
-            && (age >= wait(self.judging.settings().snapshot_every)
-                || (age >= AGAIN.max(self.keeper.took * BETWEEN_SNAPSHOTS) && is_long()))
-    }
-
-    /// Writes a snapshot, and lets a thread make it durable. When that fails the journal goes on growing, and it is tried
-    /// again at its next time.
-    fn keep(&mut self) {
-        match self.write_snapshot() {
-            Ok(writer) => self.keeper.finish(self.store.clone(), writer, self.next_record),
-            Err(failure) => {
-                tracing::error!("what was learned could not be kept: {failure:#}");
-                self.status.snapshot_failed();
-            }
-        }
-    }
-
-    /// Writes a snapshot and waits until it is durable.
-    fn keep_now(&mut self) -> anyhow::Result<()> {
-        let writer = self.write_snapshot()?;
-        self.store.finish_snapshot(writer, self.next_record, &[])?;
-        self.keeper.journal_bytes = 0;
-        Ok(())
-    }
-
     /// Judges, tells and commits everything that was taken.
     fn settle(&mut self) -> anyhow::Result<bool> {
         self.feed.settle(&mut self.alerts);
@@ -608,18 +581,6 @@ impl Core {
         self.commit_until_done();
         // A state that is behind what was handed on would be, if it were taken up, without what was not.
         self.hand_on()
-    }
-
-    /// Writes a snapshot of everything up to the next record, with what judges from there on.
-    fn write_snapshot(&mut self) -> anyhow::Result<SnapshotWriter> {
-        anyhow::ensure!(self.settle()?, "not everything could be handed on");
-        self.keeper.begun = Instant::now();
-        let mut writer = self.store.begin_snapshot()?;
-        writer.write(&kept::head(self.next_told, &self.judging.texts)?)?;
-        self.feed.save(|piece| Ok::<_, anyhow::Error>(writer.write(piece)?))?;
-        self.keeper.took = self.keeper.begun.elapsed();
-        self.status.kept(writer.bytes(), self.keeper.took);
-        Ok(writer)
     }
 }
 

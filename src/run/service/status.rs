@@ -221,7 +221,12 @@ impl Status {
         self.metrics.store_failures.with_label_values(&["snapshot"]).inc();
     }
 
-    /// A snapshot of so many bytes was written, for which judging has waited so long.
+    /// Judging has waited so long for a part of a snapshot.
+    pub(super) fn waited_for_snapshot(&self, length: Duration) {
+        self.metrics.snapshot_wait_seconds.observe(length.as_secs_f64());
+    }
+
+    /// A snapshot of so many bytes was written, for which judging has waited so long in all.
     pub(super) fn kept(&self, bytes: u64, took: Duration) {
         self.metrics.snapshot_bytes.set(bytes as i64);
         self.metrics.snapshot_seconds.observe(took.as_secs_f64());
