@@ -3,7 +3,7 @@
 
 mod serving;
 
-use serving::{Folder, Service, append, documents, recorded};
+use serving::{Folder, Service, append, documents, key, recorded};
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
@@ -61,7 +61,7 @@ fn line_of(log: &[u8], begins: &str) -> usize {
 
 /// Half of the log under one configuration, the other half under another, and in between `meanwhile`, which is given the
 /// service and gives the one that goes on.
-fn told_over_a_change(name: &str, meanwhile: impl Fn(Service, &Path) -> Service) -> Vec<String> {
+fn told_over_a_change(name: &str, detectors: &str, meanwhile: impl Fn(Service, &Path) -> Service) -> Vec<String> {
     let log = recorded();
     let folder = Folder::new(name);
     configure(&folder.0, "");
@@ -72,8 +72,7 @@ fn told_over_a_change(name: &str, meanwhile: impl Fn(Service, &Path) -> Service)
     service.wait_until_judged();
     configure(
         &folder.0,
-        "budget: { alerts_per_day: 1000 }\n\
-         detectors: { user_unusual_hour: off, source_password_spray: off, source_login_failures: { at_least: 5 } }\n",
+        &format!("budget: {{ alerts_per_day: 1000 }}\ndetectors: {{ {detectors} }}\n"),
     );
     let service = meanwhile(service, &folder.0);
     append(&folder.0, &log[half..]);
@@ -84,7 +83,8 @@ fn told_over_a_change(name: &str, meanwhile: impl Fn(Service, &Path) -> Service)
 
 #[test]
 fn a_change_tells_the_same_whenever_the_process_is_killed_around_it() {
-    let calm = told_over_a_change("reload-calm", |service, _| {
+    const CHANGE: &str = "user_unusual_hour: off, source_password_spray: off, source_login_failures: { at_least: 5 }";
+    let calm = told_over_a_change("reload-calm", CHANGE, |service, _| {
         reload(&service);
         assert!(service.said().contains(
             "21 detectors go on with what they learned; these have ended: source_password_spray, user_unusual_hour"
@@ -93,19 +93,56 @@ fn a_change_tells_the_same_whenever_the_process_is_killed_around_it() {
     });
     assert!(calm.len() > 5, "the recording leads to alerts: {calm:?}");
     // Killed with the change written and not taken up, at once after it was taken up, and while it is.
-    let before = told_over_a_change("reload-before", |service, folder| {
+    let before = told_over_a_change("reload-before", CHANGE, |service, folder| {
         service.kill();
         Service::start(folder)
     });
     assert_eq!(calm, before, "killed before the change");
-    let after = told_over_a_change("reload-after", |service, folder| {
+    let after = told_over_a_change("reload-after", CHANGE, |service, folder| {
         reload(&service);
         service.kill();
         Service::start(folder)
     });
     assert_eq!(calm, after, "killed after the change");
     for (number, wait) in [0, 3, 8, 20].into_iter().enumerate() {
-        let within = told_over_a_change(&format!("reload-within-{number}"), |service, folder| {
+        let within = told_over_a_change(&format!("reload-within-{number}"), CHANGE, |service, folder| {
+            service.signal("HUP");
+            std::thread::sleep(Duration::from_millis(wait));
+            service.kill();
+            Service::start(folder)
+        });
+        assert_eq!(calm, within, "killed {wait} ms after SIGHUP");
+    }
+}
+
+#[test]
+fn alerts_of_a_detector_that_goes_are_told_as_ended_once_whenever_the_process_is_killed() {
+    const CHANGE: &str = "source_login_failures: off";
+    let calm = told_over_a_change("ended-calm", CHANGE, |service, _| {
+        reload(&service);
+        service
+    });
+    let read = |text: &String| serde_json::from_str::<serde_json::Value>(text).expect("a document");
+    let documents: Vec<_> = calm.iter().map(read).collect();
+    let ended: Vec<_> = documents
+        .iter()
+        .filter(|told| told["stakeout"]["ended"] == true)
+        .collect();
+    assert!(!ended.is_empty(), "an alert was open: {calm:?}");
+    for last in ended {
+        assert_eq!(last["rule"]["id"], "source_login_failures");
+        let (id, count) = key(last);
+        let forms = documents.iter().map(key).filter(|(held, _)| *held == id);
+        assert_eq!(forms.map(|(_, count)| count).max(), Some(count), "it is the last form");
+        assert!(count > 1, "it was told before");
+    }
+    let before = told_over_a_change("ended-before", CHANGE, |service, folder| {
+        service.kill();
+        Service::start(folder)
+    });
+    assert_eq!(calm, before, "killed before the change");
+    for (number, wait) in [3, 12].into_iter().enumerate() {
+        let within = told_over_a_change(&format!("ended-within-{number}"), CHANGE, |service, folder| {
             service.signal("HUP");
             std::thread::sleep(Duration::from_millis(wait));
             service.kill();

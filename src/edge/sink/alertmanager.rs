@@ -2,7 +2,7 @@
 //! counts and sentences are annotations, so that a risen alert stays the same alert.
 //!
 //! An alert is held active for a while after its last form, sent again before it would expire, and resolved then, or at
-//! once when it was closed into another.
+//! once when it was closed into another or nothing judges it any more.
 
 use super::endpoint::Endpoint;
 use super::{Sink, SinkFailure, Told};
@@ -71,7 +71,7 @@ impl AlertmanagerSink {
             };
             let mut alert = alert(&document);
             let key = alert["labels"].to_string();
-            if document["stakeout"]["merged_into"].is_string() {
+            if document["stakeout"]["merged_into"].is_string() || document["stakeout"]["ended"] == true {
                 self.active.remove(&key);
                 alert["endsAt"] = json!(rfc3339(now));
             } else {
@@ -283,6 +283,16 @@ mod tests {
         let mut sink = sink();
         sink.take(&[told(1, false)], at(0));
         assert_eq!(sink.take(&[told(2, true)], at(9))[0]["endsAt"], rfc3339(at(9)));
+        assert!(sink.active.is_empty());
+    }
+
+    #[test]
+    fn an_alert_that_nothing_judges_any_more_is_resolved_at_once() {
+        let mut sink = sink();
+        sink.take(&[told(1, false)], at(0));
+        let mut last = told(2, false);
+        last.ecs = last.ecs.replace("\"count\":2", "\"count\":2,\"ended\":true");
+        assert_eq!(sink.take(&[last], at(9))[0]["endsAt"], rfc3339(at(9)));
         assert!(sink.active.is_empty());
     }
 

@@ -240,6 +240,9 @@ fn told(read: Read<'_>) -> String {
     if !into.is_empty() {
         let _ = write!(text, "; closed into alert {into} about the common target");
     }
+    if read.text("/stakeout/ended") == "true" {
+        text.push_str("; over, because its detector was removed or changed");
+    }
     text
 }
 

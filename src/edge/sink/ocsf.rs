@@ -9,6 +9,25 @@ use serde_json::{Value, json};
 /// The OCSF version whose names are used.
 const OCSF_VERSION: &str = "1.5.0";
 const CLASS: u64 = 2004;
+const CLOSE: (u64, &str) = (3, "Close");
+const RESOLVED: (u64, &str) = (4, "Resolved");
+
+/// The same document of an alert that is over.
+pub(super) fn closed(mut document: Value) -> Value {
+    if let Some(body) = document.as_object_mut() {
+        let ((activity, activity_name), (status_id, status)) = (CLOSE, RESOLVED);
+        body.insert("activity_id".to_owned(), activity.into());
+        body.insert("activity_name".to_owned(), activity_name.into());
+        body.insert("type_uid".to_owned(), (CLASS * 100 + activity).into());
+        body.insert(
+            "type_name".to_owned(),
+            format!("Detection Finding: {activity_name}").into(),
+        );
+        body.insert("status_id".to_owned(), status_id.into());
+        body.insert("status".to_owned(), status.into());
+    }
+    document
+}
 
 /// The document of one form of an alert.
 pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
@@ -18,7 +37,7 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
     let first = &alert.first;
     let milliseconds = |time: crate::domain::Timestamp| time.nanos().div_euclid(1_000_000);
     let (activity, activity_name) = match (&alert.merged_into, alert.count) {
-        (Some(_), _) => (3, "Close"),
+        (Some(_), _) => CLOSE,
         (None, 1) => (1, "Create"),
         _ => (2, "Update"),
     };
@@ -30,7 +49,7 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
         Level::Critical => (5, "Critical"),
     };
     let (status_id, status) = if alert.merged_into.is_some() {
-        (4, "Resolved")
+        RESOLVED
     } else {
         (1, "New")
     };

@@ -1,5 +1,6 @@
 //! An alert as the outbox keeps it: the documents that sinks deliver, written once when it was told.
 
+use super::ocsf::closed;
 use super::{DocumentForm, Letterhead, ecs_document, ocsf_document};
 use crate::domain::Alert;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,18 @@ impl Told {
         Told {
             ecs: ecs_document(alert, head).to_string(),
             ocsf: ocsf_document(alert, head).to_string(),
+        }
+    }
+
+    /// The documents of an alert's last form, where nothing judges it any more: it is over.
+    pub fn last_of(alert: &Alert, head: &Letterhead<'_>) -> Told {
+        let mut ecs = ecs_document(alert, head);
+        if let Some(stakeout) = ecs["stakeout"].as_object_mut() {
+            stakeout.insert("ended".to_owned(), true.into());
+        }
+        Told {
+            ecs: ecs.to_string(),
+            ocsf: closed(ocsf_document(alert, head)).to_string(),
         }
     }
 

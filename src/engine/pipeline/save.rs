@@ -3,6 +3,7 @@
 use super::{Engine, Partitions};
 use crate::domain::Alert;
 use crate::engine::partition::{self, Restoring, SavedEntities, SavedGroup};
+use crate::engine::program::Program;
 use crate::engine::snapshot::{self, Head, Saved, SnapshotProblem};
 use crate::engine::succession::{Restored, SavedCatalog, Succession};
 use crate::engine::triage::Triage;
@@ -74,6 +75,13 @@ impl Engine {
         self.triage = triage;
         self.triage.set_budget(budget);
         Ok(restored)
+    }
+
+    /// Last forms of the alerts that end when an engine of this program takes up the state: those of detectors that do not
+    /// go on. To be asked after [`Engine::settle`].
+    pub fn ending(&self, next: &Program) -> Vec<Alert> {
+        let succession = Succession::new(&SavedCatalog::of(&self.partitions.program), next);
+        self.triage.ending(&succession, self.partitions.now)
     }
 }
 

@@ -1,12 +1,31 @@
 //! What triage has open, for a catalog in which detectors came, went or changed.
 
 use super::{Fate, Triage};
-use crate::domain::{Alert, Entity};
+use crate::domain::{Alert, Entity, Timestamp};
 use crate::engine::succession::Succession;
 
 impl Triage {
-    /// What is open about detectors that go on. What the others had open ends without another form; who supported it
-    /// stands for itself from now on.
+    /// Last forms, as of `now`, of the alerts that are open about detectors that do not go on.
+    pub(in crate::engine) fn ending(&self, succession: &Succession, now: Timestamp) -> Vec<Alert> {
+        let ends = |detector: u16| succession.detector(detector).is_none();
+        let incidents = self.incidents.iter().filter(|((detector, _), _)| ends(*detector));
+        let told = incidents.filter(|(_, incident)| incident.fate == Fate::Told);
+        let groups = self.groups.iter().filter(|((detector, _), _)| ends(*detector));
+        let groups = groups.filter(|(_, group)| group.told);
+        let open = told.map(|(_, incident)| &incident.alert);
+        let last = open
+            .chain(groups.filter_map(|(_, group)| group.alert.as_ref()))
+            .cloned();
+        last.map(|mut alert| {
+            alert.count += 1;
+            alert.at = alert.at.max(now);
+            alert
+        })
+        .collect()
+    }
+
+    /// What is open about detectors that go on. What the others had open ends ([`Triage::ending`] gives its last forms);
+    /// who supported it stands for itself from now on.
     pub(in crate::engine) fn handed_on(mut self, succession: &Succession) -> Triage {
         let key = |(detector, entity): (u16, Entity)| Some((succession.detector(detector)?, entity));
         let incidents = self.incidents.into_iter().filter_map(|(held, mut incident)| {

@@ -156,7 +156,7 @@ impl Core {
         let Some(snapshot) = store.snapshot()? else {
             let mut core = Core::new(store, present, status, forwarding)?;
             core.read_journal(0)?;
-            core.keep_now().context("keeping what judges from here on")?;
+            core.keep_now(&[]).context("keeping what judges from here on")?;
             core.record(Record::Resumed { received: now() });
             return Ok(core);
         };
@@ -167,7 +167,7 @@ impl Core {
         let (head, state) = kept::read_head(&first).with_context(path)?;
         let is_same = head.texts.as_ref() == Some(&present.texts);
         let past = match head.texts {
-            Some(texts) if !is_same && store.journal_records()? > 0 => past(texts, &present),
+            Some(texts) if !is_same => past(texts, &present, store.journal_records()? > 0),
             _ => present.clone(),
         };
         let judges_already = past.texts == present.texts;
@@ -180,7 +180,7 @@ impl Core {
             let changed = core.change(present)?.context("taking up the configuration")?;
             tell_changes(&changed.restored);
         } else if !is_same {
-            core.keep_now().context("keeping what judges from here on")?;
+            core.keep_now(&[]).context("keeping what judges from here on")?;
         }
         core.record(Record::Resumed { received: now() });
         Ok(core)
@@ -308,7 +308,7 @@ impl Core {
         if !self.hand_on()? {
             return Ok(());
         }
-        self.keep_now().context("keeping what was learned")
+        self.keep_now(&[]).context("keeping what was learned")
     }
 
     /// Takes everything that waits now.
@@ -330,8 +330,9 @@ impl Core {
         self.keeper.wait(&self.status);
         // What this brings to light is told as it was judged.
         self.settle()?;
+        let ended = self.ended(feed.engine().program());
         let before = std::mem::replace(&mut self.judging, next);
-        if let Err(error) = self.keep_now() {
+        if let Err(error) = self.keep_now(&ended) {
             self.judging = before;
             return Ok(Err(error));
         }
@@ -339,6 +340,7 @@ impl Core {
         // The old one goes first: there is not room for both of a large state.
         self.feed = feed;
         if let Some(forwarding) = &mut self.forwarding {
+            // Nothing waits to be handed on under the old names.
             forwarding.kinds = kinds(self.feed.engine().program());
         }
         let restored = self.take_up_newest().context("taking up what was just kept")?;
@@ -347,6 +349,14 @@ impl Core {
             restored,
             definitions: self.definitions(),
         }))
+    }
+
+    /// What is told of open alerts when this program judges from now on: that those of detectors that do not go on are over.
+    fn ended(&self, next: &Program) -> Vec<Vec<u8>> {
+        let engine = self.feed.engine();
+        let head = head(engine.program(), &self.judging);
+        let ending = engine.ending(next);
+        ending.iter().map(|alert| Told::last_of(alert, &head).write()).collect()
     }
 
     fn take_up_newest(&mut self) -> anyhow::Result<Restored> {
@@ -474,13 +484,7 @@ impl Core {
         if self.forwarding.is_some() {
             return self.depart();
         }
-        let program = self.feed.engine().program();
-        let head = Letterhead {
-            definitions: &program.definitions,
-            program: env!("CARGO_PKG_VERSION"),
-            networks: &program.networks,
-            assets: &self.judging.site.config.assets,
-        };
+        let head = head(self.feed.engine().program(), &self.judging);
         for alert in self.alerts.drain(..) {
             if self.next_told >= self.durable_told {
                 self.gathered.told.push(Told::of(&alert, &head).write());
@@ -597,10 +601,22 @@ fn restore(mut reader: SnapshotReader, state: &[u8], feed: &mut Feed) -> Result<
     feed.restore(first, |piece| Ok::<_, TakeUpFailure>(reader.read(piece)?))
 }
 
-/// What judged records that a process before this one took, as far as that can still be had.
-fn past(texts: Texts, present: &Judging) -> Judging {
+fn head<'a>(program: &'a Program, judging: &'a Judging) -> Letterhead<'a> {
+    Letterhead {
+        definitions: &program.definitions,
+        program: env!("CARGO_PKG_VERSION"),
+        networks: &program.networks,
+        assets: &judging.site.config.assets,
+    }
+}
+
+/// What judged before, as far as that can still be had: records that a process before this one took, if there are any, are
+/// judged by it, and it tells which open alerts are over.
+fn past(texts: Texts, present: &Judging, has_records: bool) -> Judging {
     if texts.differ_in_systems_only(&present.texts) {
-        tracing::warn!("the database of autonomous systems is another one now; the last records are judged by it");
+        if has_records {
+            tracing::warn!("the database of autonomous systems is another one now; the last records are judged by it");
+        }
         return present.clone();
     }
     match texts.site() {
@@ -612,9 +628,11 @@ fn past(texts: Texts, present: &Judging) -> Judging {
         },
         Err(mistakes) => {
             let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(
-                "this version does not read the configuration that judged the last records; they are judged by the present one: {first}"
-            );
+            if has_records {
+                tracing::warn!(
+                    "this version does not read the configuration that judged the last records; they are judged by the present one: {first}"
+                );
+            }
             present.clone()
         }
     }

@@ -41,7 +41,7 @@ impl Core {
     /// Begins a snapshot, which is written between records and then made durable by a thread. When that fails the journal
     /// goes on growing, and it is tried again at its next time.
     pub(super) fn keep(&mut self) {
-        match self.begin_snapshot() {
+        match self.begin_snapshot(0) {
             Ok(writing) => self.keeper.write(writing),
             Err(failure) => self.not_kept(&failure),
         }
@@ -73,24 +73,27 @@ impl Core {
         self.status.snapshot_failed();
     }
 
-    /// Writes a snapshot and waits until it is durable.
-    pub(super) fn keep_now(&mut self) -> anyhow::Result<()> {
-        let mut writing = self.begin_snapshot()?;
+    /// Writes a snapshot and waits until it is durable. In the same moment these alerts are told.
+    pub(super) fn keep_now(&mut self, told: &[Vec<u8>]) -> anyhow::Result<()> {
+        let mut writing = self.begin_snapshot(told.len() as u64)?;
         self.go_on_with(&mut writing, Wait::MAX)?;
-        self.store.finish_snapshot(writing.writer, writing.next_record, &[])?;
+        self.store.finish_snapshot(writing.writer, writing.next_record, told)?;
         self.keeper.journal_bytes = 0;
+        self.next_told += told.len() as u64;
+        self.durable_told = self.next_told;
         Ok(())
     }
 
     /// Begins a snapshot of everything up to the next record, with what judges from there on. One that was begun before is
-    /// left. How many alerts were told, or events handed on, is that of this moment too.
-    fn begin_snapshot(&mut self) -> anyhow::Result<Writing> {
+    /// left. How many alerts were told, or events handed on, is that of this moment too; so many more alerts will be told in
+    /// the moment at which it is durable.
+    fn begin_snapshot(&mut self, will_tell: u64) -> anyhow::Result<Writing> {
         anyhow::ensure!(self.settle()?, "not everything could be handed on");
         self.keeper.take();
         self.keeper.begun = Instant::now();
         self.keeper.took = Wait::ZERO;
         let mut writer = self.store.begin_snapshot()?;
-        writer.write(&kept::head(self.next_told, &self.judging.texts)?)?;
+        writer.write(&kept::head(self.next_told + will_tell, &self.judging.texts)?)?;
         let begun = self
             .feed
             .begin_saving(|piece| Ok::<_, anyhow::Error>(writer.write(piece)?));
