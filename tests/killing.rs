@@ -23,6 +23,8 @@ const KILLS: u64 = 100;
 const SEED: u64 = 0x5eed;
 /// Messages of a chunk; what one input gets at a time.
 const CHUNK: u64 = 120;
+/// Syslog gets more, so that it is under way at most kills.
+const SYSLOG_CHUNK: u64 = 1800;
 /// Messages that are written to syslog at once.
 const PIECE: usize = 10;
 /// How long a sender of syslog rests between two pieces.
@@ -33,7 +35,7 @@ const STEP_SECONDS: u64 = 1;
 /// machine that has more to do.
 const DURABLE_AFTER: Duration = Duration::from_secs(2);
 /// Questions that are asked at once.
-const ASKED_TOGETHER: usize = 24;
+const ASKED_TOGETHER: usize = 128;
 const BEGIN: u64 = 1_772_409_600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,10 +59,18 @@ fn way(chunk: u64) -> Way {
     [Way::File, Way::Syslog, Way::Bulk][(chunk % 3) as usize]
 }
 
+fn length(chunk: u64) -> u64 {
+    match way(chunk) {
+        Way::Syslog => SYSLOG_CHUNK,
+        Way::File | Way::Bulk => CHUNK,
+    }
+}
+
 /// The messages of a chunk, later than those of every chunk before it. In each fifth one somebody guesses.
 fn messages(chunk: u64) -> impl Iterator<Item = Message> {
-    (0..CHUNK).map(move |place| {
-        let number = chunk * CHUNK + place;
+    let begin: u64 = chunk / 3 * (0..3).map(length).sum::<u64>() + (0..chunk % 3).map(length).sum::<u64>();
+    (0..length(chunk)).map(move |place| {
+        let number = begin + place;
         let is_attack = chunk % 5 == 3 && place % 4 == 1;
         let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let at = jiff::Timestamp::from_second((BEGIN + number * STEP_SECONDS) as i64).expect("a time");
@@ -350,7 +360,7 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged_and_repeat_nothing() {
         (feeding.join().expect("a feeder"), service)
     });
     let taken = rough.finish(service, chunks);
-    let lost = lost(&rough, &taken, &killed);
+    let lost = lost(&rough, chunks, &taken, &killed);
     let told = rough.documents();
 
     let calm = Run::new("calm");
@@ -375,7 +385,7 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged_and_repeat_nothing() {
         said,
         "{KILLS} kills: {} messages, {lost} of {} syslog messages lost, {} documents told",
         taken.len(),
-        CHUNK * (0..chunks).filter(|chunk| way(*chunk) == Way::Syslog).count() as u64,
+        rough.sent.lock().expect("no panic").len(),
         told.len()
     );
     let _ = std::io::stderr().write_all(said.as_bytes());
@@ -383,11 +393,11 @@ fn a_hundred_kills_lose_nothing_that_was_acknowledged_and_repeat_nothing() {
 
 /// Counts the messages that were not taken, none of which may be of a file, of an answered request, or older than what a
 /// kill may lose.
-fn lost(run: &Run, taken: &[bool], killed: &[Instant]) -> u64 {
+fn lost(run: &Run, chunks: u64, taken: &[bool], killed: &[Instant]) -> u64 {
     let sent = run.sent.lock().expect("no panic");
     let mut lost = 0;
-    for (number, _) in taken.iter().enumerate().filter(|(_, taken)| !**taken) {
-        let chunk = number as u64 / CHUNK;
+    let of_chunk = (0..chunks).flat_map(|chunk| (0..length(chunk)).map(move |_| chunk));
+    for ((number, chunk), _) in of_chunk.enumerate().zip(taken).filter(|(_, taken)| !**taken) {
         let said = format!("message {number} is lost (seed {SEED:#x})");
         assert_eq!(way(chunk), Way::Syslog, "{said}, and was acknowledged");
         let sent = sent[&format!("user{number}")];
