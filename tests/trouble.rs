@@ -3,7 +3,7 @@
 
 mod serving;
 
-use serving::{Folder, PATIENCE, Service, left_out};
+use serving::{Folder, PATIENCE, Service, append, left_out};
 use stakeout::edge::collector::now;
 use stakeout::edge::store::{Store, StoreFailure};
 use std::fs;
@@ -169,6 +169,32 @@ fn a_store_that_is_read_only_is_named_with_what_to_do() {
     let (status, told) = run();
     assert_eq!(status, Some(1), "{told}");
     assert!(told.contains("name a folder that this user may write to"), "{told}");
+}
+
+#[test]
+fn a_line_of_a_hundred_megabytes_in_a_followed_file_is_counted_and_those_around_it_are_read() {
+    let folder = Folder::new("trouble-line");
+    configure(&folder.0, "1h");
+    let inputs = format!("inputs: {{ files: ['{}/auth.log'] }}\n", folder.0.display());
+    let text = fs::read_to_string(folder.0.join("stakeout.yaml")).expect("ours") + &inputs;
+    fs::write(folder.0.join("stakeout.yaml"), text).expect("a configuration");
+    let good = "2026-03-02T09:12:41Z web sshd[77]: Failed password for root from 10.0.0.7 port 4242 ssh2\n";
+    append(&folder.0, good.as_bytes());
+    let service = Service::start(&folder.0);
+    service.wait_until("the first line is read", |service| {
+        service.metric("stakeout_records_total{outcome=\"decoded\"}") == Some(1.0)
+    });
+    let piece = vec![b'x'; 1 << 20];
+    (0..100).for_each(|_| append(&folder.0, &piece));
+    append(&folder.0, format!("\n{good}").as_bytes());
+    service.wait_until("the line behind it is read", |service| {
+        service.metric("stakeout_records_total{outcome=\"decoded\"}") == Some(2.0)
+    });
+    let counted = "stakeout_collector_refused_total{reason=\"too_long\",source=\"file\"}";
+    service.wait_until("it is counted", |service| service.metric(counted) == Some(1.0));
+    let memory = service.metric("process_resident_memory_bytes").expect("Linux tells");
+    assert!(memory < 200e6, "{memory}");
+    service.terminate();
 }
 
 /// The library that turns clocks.

@@ -178,6 +178,8 @@ pub struct FileProgress {
     pub files: AtomicU64,
     /// Bytes that are in the files and were not handed on yet.
     pub bytes_behind: AtomicU64,
+    /// Lines that were over their bound and let go of.
+    pub lines_too_long: AtomicU64,
 }
 
 /// Follows files.
@@ -202,6 +204,8 @@ struct Tail {
     half: Vec<u8>,
     /// The line under way is over its bound; the rest of it is let go.
     skipping: bool,
+    /// Lines over their bound that were not counted yet.
+    too_long: u64,
     /// It was told that there is more of it, and its end was not reached since.
     behind: bool,
 }
@@ -265,6 +269,10 @@ impl<P: Places> FileCollector<P> {
                 }
                 more |= read;
             }
+            let too_long = self.tails.values_mut().map(|tail| std::mem::take(&mut tail.too_long));
+            self.progress
+                .lines_too_long
+                .fetch_add(too_long.sum(), Ordering::Relaxed);
             let behind = self.tails.values().map(Tail::bytes_behind).sum();
             self.progress.bytes_behind.store(behind, Ordering::Relaxed);
             self.progress.files.store(self.tails.len() as u64, Ordering::Relaxed);
@@ -328,6 +336,7 @@ impl Tail {
             }),
             resuming: held.map(|_| Resuming::Rest),
             half: Vec::new(),
+            too_long: 0,
             skipping: false,
             behind: false,
         }
@@ -486,7 +495,7 @@ impl Tail {
         let mut lines = std::mem::replace(&mut self.half, rest);
         self.position.offset += lines.len() as u64;
         if self.skipping {
-            // Its beginning was handed on; the rest of the long line goes.
+            // The rest of the long line goes.
             self.skipping = false;
             let first = memchr::memchr(b'\n', &lines).map_or(lines.len(), |first| first + 1);
             lines.drain(..first);
@@ -512,6 +521,7 @@ impl Tail {
         if self.half.len() > LINE_BYTES_MAX {
             self.position.offset += self.half.len() as u64;
             self.half = Vec::new();
+            self.too_long += u64::from(!self.skipping);
             self.skipping = true;
         }
     }

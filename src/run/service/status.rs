@@ -251,6 +251,8 @@ impl Status {
             .set(store.journal_records().map_or(-1, |records| records as i64));
         if let Some(files) = &*self.files.lock().unwrap_or_else(PoisonError::into_inner) {
             metrics.files.set(files.files.load(Ordering::Relaxed) as i64);
+            let too_long = files.lines_too_long.swap(0, Ordering::Relaxed);
+            metrics.collectors.refused(Origin::File, "too_long").inc_by(too_long);
             metrics
                 .file_bytes_behind
                 .set(files.bytes_behind.load(Ordering::Relaxed) as i64);
