@@ -36,9 +36,9 @@ const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
 
 /// The form of the store. One that is not known is refused.
 const FORMAT: u64 = 1;
-/// Memory that the database may use for pages: room for the largest commit twice. What is written is not read again before
-/// the next start, so more would only fill with the journal between two snapshots.
-const CACHE_BYTES: usize = 16 << 20;
+/// Memory that the database may use for pages. What is written is not read again before the next start, so more would only
+/// fill with the journal between two snapshots and be empty after each.
+const CACHE_BYTES: usize = 4 << 20;
 /// Alerts that are kept after every sink has delivered them.
 pub const OUTBOX_ENTRIES_MAX: u64 = 100_000;
 /// Inputs that are remembered by name.
