@@ -15,7 +15,7 @@ use super::bus;
 use super::check::{Site, Sources, demand};
 use super::service::http::{self, Access};
 use super::service::status::Status;
-use super::service::{cluster, confine, wait_for_signal, with_data_dir};
+use super::service::{cluster, confine, ending, with_data_dir};
 use crate::edge::bus::Voice;
 use crate::engine::program::Program;
 use crate::engine::triage::Budget;
@@ -68,8 +68,9 @@ pub fn run(sources: &Sources, instance: Option<&str>) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
+    let ending = ending(&runtime)?;
     runtime.spawn(async move {
-        wait_for_signal().await;
+        ending.await;
         told.store(true, Ordering::Relaxed);
     });
     let listener = runtime.block_on(http::start(listener, access, status.clone(), Router::new()))?;

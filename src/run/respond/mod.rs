@@ -15,7 +15,7 @@ use super::service::api::Api;
 use super::service::http::{self, Access};
 use super::service::status::Status;
 use super::service::worker::RECALLED_MAX;
-use super::service::{confine, reload, sinks, wait_for_signal, with_data_dir};
+use super::service::{confine, ending, reload, sinks, with_data_dir};
 use super::shutdown::DRAIN;
 use crate::config::{Config, Inputs, KafkaCluster, SinkKind};
 use crate::domain::Mistake;
@@ -62,6 +62,8 @@ pub fn run(sources: &Sources, instance: Option<&str>) -> anyhow::Result<()> {
     let (api, _) = Api::new(store, Vec::new());
     let listener = runtime.block_on(http::start(listener, access, status.clone(), api.alert_routes()))?;
     status.brokers(Some("no broker was reached yet".to_owned()));
+    // Who is told that it is ready may end it.
+    let ending = ending(&runtime)?;
     status.reloaded(true);
     status.set_ready();
     tracing::info!(
@@ -73,7 +75,7 @@ pub fn run(sources: &Sources, instance: Option<&str>) -> anyhow::Result<()> {
     );
     let told = stop.clone();
     runtime.spawn(async move {
-        wait_for_signal().await;
+        ending.await;
         told.store(true, Ordering::Relaxed);
     });
     let ended = reader.run(DRAIN);

@@ -119,6 +119,8 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
         status.clone(),
         api.routes().merge(intake.routes()),
     ))?;
+    // Who is told that it is ready may end it.
+    let ending = ending(&runtime)?;
     status.reloaded(true);
     status.set_ready();
     tracing::info!(
@@ -146,7 +148,7 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
         .context("starting to watch the configuration")?;
     let (told, pushed) = (ends, intake.clone());
     runtime.spawn(async move {
-        wait_for_signal().await;
+        ending.await;
         told.tell_all();
         pushed.close();
     });
@@ -232,14 +234,16 @@ pub(super) fn with_data_dir(mut site: Site) -> Site {
     site
 }
 
-pub(super) async fn wait_for_signal() {
+/// Waits for SIGTERM or SIGINT. From now on neither ends the process by itself.
+pub(super) fn ending(runtime: &tokio::runtime::Runtime) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let _in_it = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watching for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
