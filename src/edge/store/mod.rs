@@ -126,6 +126,9 @@ pub struct Store {
     failed: AtomicBool,
     /// Where the records and alerts of a commit go that may be durable although it failed.
     doubtful: Mutex<Option<Numbers>>,
+    /// The next commit is said to have failed once it is durable.
+    #[cfg(test)]
+    fails_wrongly: AtomicBool,
 }
 
 /// The numbers that a commit begins with.
@@ -164,6 +167,8 @@ impl Store {
             database: Mutex::new(Some(Arc::new(database))),
             failed: AtomicBool::new(false),
             doubtful: Mutex::new(None),
+            #[cfg(test)]
+            fails_wrongly: AtomicBool::new(false),
         };
         let found = store.prepare().map_err(|error| StoreFailure::Damaged {
             path: name.clone(),
@@ -236,11 +241,21 @@ impl Store {
                 }
             }
             transaction.commit()?;
+            #[cfg(test)]
+            if self.fails_wrongly.swap(false, Ordering::AcqRel) {
+                return Err(redb::Error::PreviousIo);
+            }
             Ok(())
         };
         write().map_err(|error| self.write_failure(&error))?;
         *doubtful = None;
         Ok(())
+    }
+
+    /// From now on the next commit becomes durable and is said to have failed, as the system may say wrongly.
+    #[cfg(test)]
+    pub(crate) fn fail_after_next_commit(&self) {
+        self.fails_wrongly.store(true, Ordering::Release);
     }
 
     /// Reads the journal from a record on, in order, until `take` gives an error.
@@ -500,6 +515,24 @@ mod tests {
         assert_eq!(store.position(8).expect("a position"), None);
         assert_eq!(store.input_number("one").expect("a number"), 0);
         assert_eq!(store.input_number("three").expect("a number"), 2);
+    }
+
+    #[test]
+    fn a_commit_that_comes_again_is_there_once() {
+        let folder = Folder::new("store-twice");
+        let store = Store::open(&folder.0).expect("a store");
+        commit(&store, &["a"], &["x"]);
+        let second = Commit {
+            records: vec![b"b".to_vec(), b"c".to_vec()],
+            told: vec![b"y".to_vec()],
+            positions: Vec::new(),
+        };
+        store.fail_after_next_commit();
+        store.commit(&second).expect_err("a failure");
+        store.commit(&second).expect("a commit");
+        commit(&store, &["d"], &[]);
+        assert_eq!(journal(&store, 0), ["a", "b", "c", "d"]);
+        assert_eq!(store.next_told().expect("a number"), 2);
     }
 
     #[test]

@@ -51,6 +51,8 @@ struct Held {
     tenures: BTreeMap<i32, Tenure>,
     /// The number of the next alert in the outbox.
     next: u64,
+    /// As many of the alerts that were taken may be in the outbox although it was said that they could not be put there.
+    doubtful: u64,
     /// The number of the next tenure.
     next_tenure: u64,
 }
@@ -98,6 +100,7 @@ impl Custody {
             held: Mutex::new(Held {
                 tenures: BTreeMap::new(),
                 next,
+                doubtful: 0,
                 next_tenure: 0,
             }),
         })
@@ -163,12 +166,17 @@ impl Custody {
         }
     }
 
-    /// Puts what was taken into the outbox, but for that of partitions that were taken away meanwhile. When that fails
-    /// nothing of it is there, and it may be tried again.
+    /// Puts what was taken into the outbox, but for that of partitions that were taken away meanwhile. When that fails it
+    /// is tried again as it was, since it may be there all the same; more may stand behind it then.
     pub(super) fn put(&self, taken: &mut Vec<Taken>) -> Result<(), StoreFailure> {
         // The sinks ask for what is in custody behind this lock: no alert is seen before it is counted.
         let mut held = self.held();
-        taken.retain(|taken| held.tenure(&taken.stand).is_some());
+        let mut numbers = 0..;
+        let doubtful = held.doubtful;
+        taken.retain(|taken| {
+            let is_doubtful = numbers.next().is_some_and(|number: u64| number < doubtful);
+            is_doubtful || held.tenure(&taken.stand).is_some()
+        });
         if taken.is_empty() {
             return Ok(());
         }
@@ -183,7 +191,11 @@ impl Custody {
             told: told.collect(),
             ..Commit::default()
         };
-        self.store.commit(&commit)?;
+        if let Err(failure) = self.store.commit(&commit) {
+            held.doubtful = taken.len() as u64;
+            return Err(failure);
+        }
+        held.doubtful = 0;
         for taken in taken.drain(..) {
             let number = held.next;
             held.next += 1;
@@ -271,7 +283,8 @@ impl Tenure {
 impl Holder for Custody {
     fn given(&self, partition: i32, begin: Option<i64>) {
         let mut held = self.held();
-        let (number, first) = (held.next_tenure, held.next);
+        // What is tried again may be of the tenure before this one.
+        let (number, first) = (held.next_tenure, held.next + held.doubtful);
         held.next_tenure += 1;
         let tenure = Tenure {
             number,
@@ -419,5 +432,35 @@ mod tests {
         assert_eq!(custody.take(0, 2), None);
         custody.close();
         assert_eq!(custody.taken(0), None);
+    }
+
+    #[test]
+    fn what_may_be_in_the_outbox_already_is_put_there_as_it_was() {
+        let folder = Folder::new("custody-doubtful");
+        let custody = custody(&folder);
+        custody.given(0, Some(0));
+        custody.given(1, Some(0));
+        let mut taken = take(&custody, 0, 0..3);
+        taken.extend(take(&custody, 1, 0..2));
+        // It becomes durable, and the system says that it did not.
+        custody.store.fail_after_next_commit();
+        custody.put(&mut taken).expect_err("a failure");
+        assert_eq!(taken.len(), 5);
+        let before = custody.store.told(0, 9).expect("a store");
+        // Meanwhile a partition goes and comes back, and is read again from where the group was told.
+        custody.taken(0);
+        custody.given(0, Some(0));
+        taken.extend(take(&custody, 0, 0..1));
+        custody.put(&mut taken).expect("a store");
+        let after = custody.store.told(0, 9).expect("a store");
+        assert_eq!((before.len(), after.len()), (5, 6));
+        assert_eq!(before, after[..5]);
+        // What is of the tenure before is passed over, and counts for nobody.
+        assert_eq!(custody.tenures(), BTreeMap::from([(0, 5), (1, 0)]));
+        delivered(&custody, 4);
+        assert_eq!(custody.to_tell().expect("a store"), [(0, 0), (1, 1)]);
+        delivered(&custody, 6);
+        assert_eq!(custody.to_tell().expect("a store"), [(0, 1), (1, 2)]);
+        assert_eq!(custody.waiting().expect("a store"), 0);
     }
 }
