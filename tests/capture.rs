@@ -172,6 +172,48 @@ fn an_interface_that_goes_down_comes_back_and_one_that_is_pulled_is_told() {
 }
 
 #[test]
+fn flows_that_are_open_when_the_process_is_killed_are_counted_as_lost() {
+    let Some(namespace) = prepared("killed") else { return };
+    let folder = Folder::new("killed");
+    configure(&folder.0, 2);
+    let sent = folder.0.join("sent.pcap");
+    unpacked("dns_tunnel_iodine_high/capture.pcap.gz", &sent);
+    let start = || {
+        Service::start_in(
+            &folder.0,
+            namespace.command(env!("CARGO_BIN_EXE_stakeout")),
+            Some(&namespace.0),
+        )
+    };
+    let lost = |service: &Service| service.metric("stakeout_capture_flows_lost_total");
+    let service = start();
+    assert_eq!(lost(&service), Some(0.0));
+    namespace.send(&sent, "near", "--topspeed");
+    service.wait_until("frames were decoded", |service| {
+        service.metric("stakeout_records_total{outcome=\"decoded\"}") > Some(100.0)
+    });
+    // The input's time is handed on every second, and durable soon after.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    service.kill();
+    let service = start();
+    service.wait_until("lost flows are counted", |service| lost(service) >= Some(1.0));
+    assert!(
+        service
+            .said()
+            .contains("flows that were open when the process before this one ended are lost")
+    );
+    namespace.send(&sent, "near", "--topspeed");
+    service.wait_until("frames were decoded", |service| {
+        service.metric("stakeout_records_total{outcome=\"decoded\"}") > Some(100.0)
+    });
+    service.terminate();
+    let service = start();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_eq!(lost(&service), Some(0.0), "who ends in order tells its open flows");
+    service.terminate();
+}
+
+#[test]
 fn an_interface_that_is_not_there_is_named_with_the_next_step() {
     let folder = Folder::new("absent");
     configure(&folder.0, 1);

@@ -7,9 +7,10 @@
 mod program;
 
 use program::{Folder, run, stakeout};
-use stakeout::domain::{Duration, Field, Networks, Timestamp};
+use stakeout::domain::{Duration, Event, Field, Networks, Timestamp};
 use stakeout::engine::catalog::Catalog;
 use stakeout::engine::feed::{Feed, FeedProblem};
+use stakeout::engine::order::{OrderBuffer, TimeGuard};
 use stakeout::engine::pipeline::Engine;
 use stakeout::engine::program::{EngineBounds, Program};
 use stakeout::engine::snapshot::SnapshotProblem;
@@ -113,5 +114,25 @@ fn a_feed_of_format_1_which_ends_with_its_engine_is_taken_up() {
     let mut feed = feed();
     feed.restore::<Problem>(&state, |_| Ok(false)).expect("it is taken up");
     assert_eq!(feed.horizon(), time);
+    assert_eq!(feed.engine().totals().entities, 40);
+}
+
+#[test]
+fn a_feed_of_format_2_which_knows_no_exporters_is_taken_up() {
+    let engine = fs::read(at_home("engine-8.state")).expect("the state is there");
+    let fields: Vec<&str> = Field::ALL.iter().map(|field| field.name()).collect();
+    let time = Timestamp::from_seconds(1_772_668_800);
+    let (guard, order) = (TimeGuard::<Event>::default(), OrderBuffer::new(3, Duration::ZERO));
+    let (opening, decoder): (Option<()>, Vec<u8>) = (None, Vec::new());
+    let inputs = [(3u16, (opening, decoder, guard, order, time, time))];
+    let waiting: [(); 0] = [];
+    let state = (fields, time, time, &inputs[..], &waiting[..]);
+    let state = postcard::to_extend(&state, 2u16.to_le_bytes().to_vec()).expect("memory");
+
+    let mut feed = feed();
+    let mut pieces = [engine].into_iter();
+    let next = |piece: &mut Vec<u8>| Ok::<_, Problem>(pieces.next().map(|next| *piece = next).is_some());
+    feed.restore(&state, next).expect("it is taken up");
+    assert_eq!(feed.reached(3), Some((time, time)));
     assert_eq!(feed.engine().totals().entities, 40);
 }

@@ -204,6 +204,67 @@ fn the_service_takes_exports_and_counts_what_it_can_not_read() {
     service.terminate();
 }
 
+#[test]
+fn a_kill_loses_neither_templates_nor_flows_of_which_one_direction_has_come() {
+    let folder = Folder::new("netflow-killed");
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+        .port();
+    let text = format!(
+        "http: {{ listen: '127.0.0.1:0' }}\nsinks: [{{ type: file, path: '{}' }}]\n\
+         inputs: {{ netflow: [{{ listen: 'udp://127.0.0.1:{port}' }}] }}\nstore: {{ commit_every: 100ms }}\n",
+        folder.0.join("alerts.json").display()
+    );
+    fs::write(folder.0.join("stakeout.yaml"), text).expect("a configuration");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let send = |set: u16, content: &[u8]| {
+        let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs() as u32;
+        let head = [
+            [0, 9, 0, 1],
+            [0, 0, 0, 9],
+            now.to_be_bytes(),
+            [0, 0, 0, 7],
+            [0, 0, 0, 1],
+        ]
+        .concat();
+        let length = (content.len() as u16 + 4).to_be_bytes();
+        let datagram = [&head[..], &set.to_be_bytes(), &length, content].concat();
+        socket.send_to(&datagram, ("127.0.0.1", port)).expect("it is there");
+    };
+    // Template 300: addresses, ports, protocol, bytes, packets.
+    let template = [300u16, 7, 8, 4, 12, 4, 7, 2, 11, 2, 4, 1, 1, 4, 2, 4];
+    let template: Vec<u8> = template.into_iter().flat_map(u16::to_be_bytes).collect();
+    let there = [
+        10, 0, 0, 7, 10, 0, 0, 9, 200, 1, 1, 187, 6, 0, 0, 3, 232, 0, 0, 0, 5, 0, 0, 0,
+    ];
+    let back = [
+        10, 0, 0, 9, 10, 0, 0, 7, 1, 187, 200, 1, 6, 0, 0, 7, 208, 0, 0, 0, 9, 0, 0, 0,
+    ];
+    let decoded =
+        |service: &Service, count| service.metric("stakeout_records_total{outcome=\"decoded\"}") == Some(count);
+    let service = Service::start(&folder.0);
+    send(0, &template);
+    send(300, &there);
+    service.wait_until("it was decoded and is durable", |service| {
+        decoded(service, 1.0)
+            && service
+                .metric("stakeout_store_journal_records")
+                .is_some_and(|records| records >= 3.0)
+    });
+    service.kill();
+    let service = Service::start(&folder.0);
+    send(300, &back);
+    service.wait_until("the other direction was decoded", |service| decoded(service, 2.0));
+    service.wait_until("the flow was judged", |service| {
+        service.metric("stakeout_events_total") >= Some(1.0)
+    });
+    assert_eq!(service.metric("stakeout_events_total"), Some(1.0), "one flow, not two");
+    let refused = service.get("/metrics").expect("metrics");
+    assert!(!refused.contains("no_template"), "the template is known");
+    service.terminate();
+}
+
 /// A switch in a namespace, one of whose ports is `near`. It ends with its test.
 struct Switch<'a> {
     namespace: &'a Namespace,

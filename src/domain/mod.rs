@@ -3,6 +3,7 @@
 
 mod alert;
 mod asset;
+mod datagram;
 mod definition;
 mod document;
 pub(crate) mod earlier;
@@ -17,6 +18,7 @@ mod time;
 
 pub use alert::{Actor, Alert, Supporting, Together, risk};
 pub use asset::{Asset, Assets, Criticality};
+pub use datagram::Datagram;
 pub use definition::{
     BaselineKind, CountPrior, Definition, Expectation, Level, MagnitudePrior, Measure, Prior, Season, SentencePart,
     Setting, Tail,

@@ -13,7 +13,7 @@ mod rotated;
 mod stdin;
 mod syslog;
 
-pub use exports::{DatagramDecoder, ExportListener, ExportSocket};
+pub use exports::{ExportListener, ExportSocket};
 pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places};
 pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};
 pub use journal::JournalCollector;
@@ -22,7 +22,7 @@ pub use kafka::{KafkaCollector, KafkaSource, RecordCheck, Tolerance};
 pub use stdin::StdinCollector;
 pub use syslog::{ListenProblem, SyslogListener, SyslogSocket, SyslogTransport};
 
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Datagram, Event, Timestamp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -114,6 +114,8 @@ pub enum Content {
         /// The events, each with the input's own time when it came out of its decoder.
         events: Vec<(Timestamp, Event)>,
     },
+    /// Datagrams that tell of flows.
+    Datagrams(Vec<Datagram>),
     /// Whether more of this input is known to be there: the others' time waits for it.
     Behind(bool),
     /// Nothing that can be judged, up to the position.

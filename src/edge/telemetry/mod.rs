@@ -37,6 +37,8 @@ pub struct Metrics {
     pub source_last: GaugeVec,
     /// Packets at live capture by what became of them: received, lost_by_kernel, lost_by_interface.
     pub capture_packets: IntCounterVec,
+    /// Flows that were open when a process before this one was killed.
+    pub capture_flows_lost: IntCounter,
     /// Records by what became of them: decoded, ignored, refused.
     pub records: IntCounterVec,
     /// Records that were refused, by reason.
@@ -131,6 +133,10 @@ impl Metrics {
                 "capture_packets_total",
                 "Packets at live capture by what became of them",
                 &["outcome"],
+            )?,
+            capture_flows_lost: IntCounter::new(
+                "capture_flows_lost_total",
+                "Flows that were open when a process before this one was killed",
             )?,
             records: counters("records_total", "Records by what became of them", &["outcome"])?,
             refused: counters("records_refused_total", "Records that could not be read", &["reason"])?,
@@ -241,6 +247,7 @@ impl Metrics {
             Box::new(self.collected_bytes.clone()),
             Box::new(self.source_last.clone()),
             Box::new(self.capture_packets.clone()),
+            Box::new(self.capture_flows_lost.clone()),
             Box::new(self.records.clone()),
             Box::new(self.refused.clone()),
             Box::new(self.events.clone()),

@@ -11,11 +11,12 @@ mod save;
 pub use record::{Opening, Record, RecordProblem};
 pub use save::FeedProblem;
 
+use super::decoder::export::ExportDecoder;
 use super::decoder::log::{Format, LineDecoder};
 use super::decoder::{Output, Tally};
 use super::order::{IMPLAUSIBLE_TIME, OrderBuffer, Stamped, TimeGuard};
 use super::pipeline::{Departure, Engine};
-use crate::domain::{Alert, Duration, Event, Mark, Timestamp};
+use crate::domain::{Alert, Datagram, Duration, Event, Mark, Timestamp};
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// An input that has given nothing for so long holds nobody up.
@@ -43,6 +44,7 @@ pub struct Feed {
 /// One input.
 struct Input {
     lines: Option<Lines>,
+    exports: Option<ExportDecoder>,
     guard: TimeGuard<Event>,
     order: OrderBuffer,
     tally: Tally,
@@ -143,6 +145,11 @@ impl Feed {
         self.inputs.keys().copied()
     }
 
+    /// Whether an input gives datagrams.
+    pub fn has_datagrams(&self, input: u16) -> bool {
+        self.inputs.get(&input).is_some_and(|input| input.exports.is_some())
+    }
+
     /// How far an input's event time has come, and when it last gave something.
     pub fn reached(&self, input: u16) -> Option<(Timestamp, Timestamp)> {
         self.inputs.get(&input).map(|input| (input.reached, input.received))
@@ -194,6 +201,17 @@ impl Feed {
                 received,
                 is_behind,
             } => self.input(input).received = if is_behind { BEHIND } else { received },
+            Record::Datagrams {
+                input,
+                datagrams,
+                received,
+            } => {
+                let mut sorted = std::mem::take(&mut self.scratch);
+                let held = self.input(input);
+                held.came(received);
+                held.take_datagrams(received, &datagrams, &mut sorted);
+                self.scratch = sorted;
+            }
             Record::Tick { .. } => {}
             Record::Resumed { received } => {
                 for input in self.inputs.values_mut() {
@@ -238,6 +256,7 @@ impl Feed {
     /// Takes from the inputs what is in order, and lets those that are quiet give what they hold back.
     fn sort(&mut self) {
         for input in self.inputs.values_mut() {
+            input.follow_clock(self.received, &mut self.scratch);
             if input.received.plus(QUIET) < self.received {
                 input.rest(&mut self.scratch);
             }
@@ -294,6 +313,7 @@ impl Input {
     fn new(number: u16, disorder_max: Duration) -> Input {
         Input {
             lines: None,
+            exports: None,
             guard: TimeGuard::default(),
             order: OrderBuffer::new(number, disorder_max),
             tally: Tally::default(),
@@ -351,6 +371,33 @@ impl Input {
         }
         self.reached = self.reached.max(known_at);
         self.order.advance(known_at, sorted);
+    }
+
+    /// Reads datagrams. Events count as known when the last of them was received.
+    fn take_datagrams(&mut self, received: Timestamp, datagrams: &[Datagram], sorted: &mut Vec<Stamped>) {
+        let mut output = Output::default();
+        let decoder = self.exports.get_or_insert_default();
+        for datagram in datagrams {
+            decoder.datagram(datagram.from, datagram.received, &datagram.bytes, &mut output);
+        }
+        self.take_output(received, output, sorted);
+    }
+
+    /// The clock has come to `now`: directions of flows that have waited long enough for the other one are known.
+    fn follow_clock(&mut self, now: Timestamp, sorted: &mut Vec<Stamped>) {
+        let Some(decoder) = &mut self.exports else { return };
+        let mut output = Output::default();
+        decoder.advance(now, &mut output);
+        if !output.events.is_empty() {
+            self.came(now);
+            self.take_output(now, output, sorted);
+        }
+    }
+
+    fn take_output(&mut self, known_at: Timestamp, output: Output, sorted: &mut Vec<Stamped>) {
+        self.tally.merge(&output.tally);
+        let events = output.events.into_iter().map(|event| (known_at, event));
+        self.take_events(known_at, events.collect(), sorted);
     }
 
     /// The input is quiet: what waited for more lines, or for order, goes on.
@@ -481,5 +528,68 @@ mod tests {
         assert_eq!(feed.waiting(), 1, "it may still say that there is more");
         take(&mut feed, Record::Tick { received: at(110) });
         assert_eq!(feed.waiting(), 0);
+    }
+
+    /// The two directions of a flow, by [`template`].
+    const THERE: [u8; 24] = [
+        10, 0, 0, 7, 10, 0, 0, 9, 200, 1, 1, 187, 6, 0, 0, 3, 232, 0, 0, 0, 5, 0, 0, 0,
+    ];
+    const BACK: [u8; 24] = [
+        10, 0, 0, 9, 10, 0, 0, 7, 1, 187, 200, 1, 6, 0, 0, 7, 208, 0, 0, 0, 9, 0, 0, 0,
+    ];
+
+    /// Template 256: addresses, ports, protocol, bytes, packets.
+    fn template() -> Vec<u8> {
+        let shorts = [256u16, 7, 8, 4, 12, 4, 7, 2, 11, 2, 4, 1, 1, 4, 2, 4];
+        shorts.into_iter().flat_map(u16::to_be_bytes).collect()
+    }
+
+    /// A datagram of NetFlow version 9 with one set of this number.
+    fn export(clock: i64, set: u16, content: &[u8]) -> Record {
+        let length = content.len() as u16 + 4;
+        let seconds = (BEGIN + clock) as u32;
+        let head = [0, 9, 0, 1, 0, 0, 0, 9];
+        let set = [set.to_be_bytes(), length.to_be_bytes()].concat();
+        let rest = [0, 0, 0, 7, 0, 0, 0, 1];
+        let bytes = [&head[..], &seconds.to_be_bytes(), &rest, &set, content].concat();
+        Record::Datagrams {
+            input: 0,
+            received: at(clock),
+            datagrams: vec![Datagram {
+                from: [192, 0, 2, 1].into(),
+                received: at(clock),
+                bytes,
+            }],
+        }
+    }
+
+    #[test]
+    fn templates_and_flows_of_which_one_direction_has_come_are_part_of_the_state() {
+        let mut feed = feed();
+        let mut alerts = Vec::new();
+        feed.take(export(0, 0, &template()), &mut alerts);
+        feed.take(export(1, 256, &THERE), &mut alerts);
+        let again = again(&mut feed);
+        for mut feed in [feed, again] {
+            assert_eq!(feed.engine().totals().events, 0, "it waits for the other direction");
+            feed.take(export(5, 256, &BACK), &mut alerts);
+            feed.take(Record::Tick { received: at(30) }, &mut alerts);
+            feed.flush(&mut alerts);
+            assert_eq!(feed.engine().totals().events, 1, "both directions are one flow");
+            let tally = feed.tally(0).expect("an input");
+            assert!(tally.refused.is_empty(), "{tally:?}");
+        }
+    }
+
+    #[test]
+    fn a_direction_that_waits_in_vain_is_told_when_the_clock_goes_on() {
+        let (mut feed, mut alerts) = (feed(), Vec::new());
+        feed.take(export(0, 0, &template()), &mut alerts);
+        feed.take(export(1, 256, &THERE), &mut alerts);
+        for (clock, events) in [(10, 0), (12, 0), (20, 1)] {
+            feed.take(Record::Tick { received: at(clock) }, &mut alerts);
+            feed.flush(&mut alerts);
+            assert_eq!(feed.engine().totals().events, events, "after {clock} s");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Records as a journal keeps them: two bytes of format, then postcard.
 
 use super::format_named;
-use crate::domain::{Event, Timestamp};
+use crate::domain::{Datagram, Event, Timestamp};
 use crate::engine::decoder::log::{Format, LineContext};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,15 @@ pub enum Record {
         /// Whether it is.
         is_behind: bool,
     },
+    /// Datagrams that tell of flows.
+    Datagrams {
+        /// The input.
+        input: u16,
+        /// When the last of them was received.
+        received: Timestamp,
+        /// The datagrams, in order.
+        datagrams: Vec<Datagram>,
+    },
 }
 
 /// Why a record can't be read.
@@ -97,7 +106,8 @@ impl Record {
             | Record::Events { received, .. }
             | Record::Tick { received }
             | Record::Resumed { received }
-            | Record::Behind { received, .. } => *received,
+            | Record::Behind { received, .. }
+            | Record::Datagrams { received, .. } => *received,
         }
     }
 
@@ -177,6 +187,15 @@ mod tests {
                 input: 3,
                 received,
                 is_behind: true,
+            },
+            Record::Datagrams {
+                input: 5,
+                received,
+                datagrams: vec![Datagram {
+                    from: [192, 0, 2, 1].into(),
+                    received,
+                    bytes: vec![0, 9, 0, 1],
+                }],
             },
         ];
         for record in records {

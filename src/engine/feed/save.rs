@@ -3,15 +3,18 @@
 use super::{Feed, Input, Lines, Opening, Waiting};
 use crate::domain::{Alert, Event, Timestamp};
 use crate::engine::decoder::Tally;
+use crate::engine::decoder::export::ExportDecoder;
 use crate::engine::order::{OrderBuffer, Stamped, TimeGuard};
 use crate::engine::snapshot::{self, SnapshotProblem};
 use crate::engine::succession::Restored;
 use serde::{Deserialize, Serialize};
 
 /// The newest form.
-const FORMAT: u16 = 2;
-/// The form before it: one piece that ends with the engine's state.
-// TODO: drop once states of format 1 are gone (0.3).
+const FORMAT: u16 = 3;
+/// The form before it: without what is known of exporters of flows.
+// TODO: drop once states of formats 1 and 2 are gone (0.3).
+const FORMAT_WITHOUT_EXPORTS: u16 = 2;
+/// The form before that: one piece that ends with the engine's state.
 const FORMAT_EARLIER: u16 = 1;
 
 /// Why a feed's state can't be taken up.
@@ -49,22 +52,31 @@ struct InputView<'a> {
     order: &'a OrderBuffer,
     received: Timestamp,
     reached: Timestamp,
+    exports: Option<&'a ExportDecoder>,
 }
 
 #[derive(Deserialize)]
-struct SavedFeed<'a> {
+#[serde(bound(deserialize = "I: Deserialize<'de>"))]
+struct SavedFeed<'a, I> {
     /// The names of all fields by number, because events are kept by number.
     #[serde(borrow)]
     fields: Vec<&'a str>,
     received: Timestamp,
     horizon: Timestamp,
-    inputs: Vec<(u16, SavedInput)>,
+    inputs: Vec<(u16, I)>,
     /// In order.
     waiting: Vec<Stamped>,
 }
 
 #[derive(Deserialize)]
 struct SavedInput {
+    earlier: SavedEarlierInput,
+    exports: Option<ExportDecoder>,
+}
+
+/// What there was of an input before [`SavedInput`].
+#[derive(Deserialize)]
+struct SavedEarlierInput {
     opening: Option<Opening>,
     decoder: Vec<u8>,
     guard: TimeGuard<Event>,
@@ -147,9 +159,12 @@ impl Feed {
             return Err(damaged(format!("{} bytes", first.len())).into());
         };
         match u16::from_le_bytes(*format) {
-            FORMAT => {
-                let saved = postcard::from_bytes(body).map_err(|error| damaged(error.to_string()))?;
-                self.take_up(saved)?;
+            format @ (FORMAT | FORMAT_WITHOUT_EXPORTS) => {
+                let taken_up = match format {
+                    FORMAT => self.take_up::<SavedInput>(whole(body)?),
+                    _ => self.take_up::<SavedEarlierInput>(whole(body)?),
+                };
+                taken_up?;
                 let mut piece = Vec::new();
                 if !next(&mut piece)? {
                     return Err(damaged("it ends before the engine".to_owned()).into());
@@ -159,7 +174,7 @@ impl Feed {
             FORMAT_EARLIER => {
                 let (saved, rest): (_, &[u8]) =
                     postcard::take_from_bytes(body).map_err(|error| damaged(error.to_string()))?;
-                self.take_up(saved)?;
+                self.take_up::<SavedEarlierInput>(saved)?;
                 let engine: &[u8] = postcard::from_bytes(rest).map_err(|error| damaged(error.to_string()))?;
                 self.engine.restore(engine, next)
             }
@@ -167,11 +182,12 @@ impl Feed {
         }
     }
 
-    fn take_up(&mut self, saved: SavedFeed<'_>) -> Result<(), FeedProblem> {
+    fn take_up<I: Into<SavedInput>>(&mut self, saved: SavedFeed<'_, I>) -> Result<(), FeedProblem> {
         if !snapshot::fields_fit(&saved.fields) {
             return Err(damaged("it knows other fields than this version".to_owned()));
         }
         for (number, saved) in saved.inputs {
+            let saved: SavedInput = saved.into();
             let mut input = saved
                 .input()
                 .ok_or_else(|| damaged(format!("the decoder of input {number}")))?;
@@ -182,6 +198,16 @@ impl Feed {
         self.horizon = saved.horizon;
         self.waiting = saved.waiting.into_iter().map(Waiting::new).collect();
         Ok(())
+    }
+}
+
+fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, FeedProblem> {
+    postcard::from_bytes(body).map_err(|error| damaged(error.to_string()))
+}
+
+impl From<SavedEarlierInput> for SavedInput {
+    fn from(earlier: SavedEarlierInput) -> SavedInput {
+        SavedInput { earlier, exports: None }
     }
 }
 
@@ -202,17 +228,19 @@ impl InputView<'_> {
             order: &input.order,
             received: input.received,
             reached: input.reached,
+            exports: input.exports.as_ref(),
         }
     }
 }
 
 impl SavedInput {
     fn input(self) -> Option<Input> {
-        let lines = match self.opening {
+        let saved = self.earlier;
+        let lines = match saved.opening {
             None => None,
             Some(opening) => {
                 let mut lines = Lines::new(opening);
-                if !lines.decoder.restore(&self.decoder) {
+                if !lines.decoder.restore(&saved.decoder) {
                     return None;
                 }
                 Some(lines)
@@ -220,11 +248,12 @@ impl SavedInput {
         };
         Some(Input {
             lines,
-            guard: self.guard,
-            order: self.order,
+            exports: self.exports,
+            guard: saved.guard,
+            order: saved.order,
             tally: Tally::default(),
-            received: self.received,
-            reached: self.reached,
+            received: saved.received,
+            reached: saved.reached,
         })
     }
 }

@@ -104,10 +104,11 @@ impl Capturing {
             .collect()
     }
 
-    /// The threads' work: the capture's first, then one for each decoder. `inputs` are the decoders' numbers.
+    /// The threads' work: the capture's first, then one for each decoder. `inputs` are the decoders' numbers, each with
+    /// where it goes on.
     pub(super) fn into_work(
         self,
-        inputs: &[u16],
+        inputs: &[(u16, Option<Vec<u8>>)],
         flows_max: usize,
         queue: &Queue,
         status: &Arc<Status>,
@@ -118,11 +119,12 @@ impl Capturing {
         let mut work: Vec<(String, Box<dyn FnOnce() + Send>)> = Vec::new();
         // The seed shows in no result; a secret one keeps senders from choosing collisions.
         let hash_seed = RandomState::new().hash_one(now().nanos());
-        for input in inputs {
+        for (input, position) in inputs {
             let (sender, receiver) = sync_channel(BATCHES_MAX);
             ends.push(sender);
             let decoding = Decoding {
                 input: *input,
+                lost: flows_open(position.as_deref()),
                 decoder: PacketDecoder::new(PacketOptions {
                     flows_max: (flows_max / inputs.len()).max(1),
                     hash_seed,
@@ -259,9 +261,17 @@ fn worker_of(frame: &Frame<'_>, workers: usize) -> usize {
     both % workers
 }
 
+/// How many flows were open at a position. Packets can't be read again, so a position says no more.
+fn flows_open(position: Option<&[u8]>) -> u64 {
+    let bytes = position.and_then(|position| position.try_into().ok());
+    bytes.map_or(0, u64::from_le_bytes)
+}
+
 /// Decodes the frames that fall to it.
 struct Decoding {
     input: u16,
+    /// Flows that were open when a process before this one was killed.
+    lost: u64,
     decoder: PacketDecoder,
     output: Output,
     events: Vec<(Timestamp, Event)>,
@@ -276,6 +286,9 @@ struct Decoding {
 
 impl Decoding {
     fn run(mut self, pieces: &Receiver<Piece>) {
+        if self.count_lost().is_err() {
+            return;
+        }
         loop {
             match pieces.recv_timeout(WAIT) {
                 Ok(Piece::Batch(batch)) => {
@@ -296,6 +309,33 @@ impl Decoding {
         self.told = Instant::now() - TIME_EVERY;
         // When nobody takes them any more there is nothing left to do.
         let _ = self.hand_on();
+    }
+
+    /// Counts the flows that a process before this one had open and could not tell, once.
+    fn count_lost(&mut self) -> Result<(), Gone> {
+        let lost = std::mem::take(&mut self.lost);
+        if lost == 0 {
+            return Ok(());
+        }
+        let interface = &self.interface;
+        tracing::warn!(
+            interface,
+            flows = lost,
+            "flows that were open when the process before this one ended are lost: packets can't be read again"
+        );
+        self.status.metrics.capture_flows_lost.inc_by(lost);
+        self.deliver(Content::Nothing)
+    }
+
+    fn deliver(&self, content: Content) -> Result<(), Gone> {
+        self.queue.deliver(Delivery {
+            input: self.input,
+            origin: Origin::Interface,
+            received: now(),
+            content,
+            position: Some(self.decoder.counters().flows_open.to_le_bytes().to_vec()),
+            receipt: None,
+        })
     }
 
     fn decode(&mut self, batch: &Batch) {
@@ -362,17 +402,8 @@ impl Decoding {
         if known_at == Timestamp::MIN {
             return Ok(());
         }
-        self.queue.deliver(Delivery {
-            input: self.input,
-            origin: Origin::Interface,
-            received: now(),
-            content: Content::Events {
-                known_at,
-                events: std::mem::take(&mut self.events),
-            },
-            position: None,
-            receipt: None,
-        })
+        let events = std::mem::take(&mut self.events);
+        self.deliver(Content::Events { known_at, events })
     }
 }
 

@@ -5,7 +5,7 @@ use super::listeners::{self, Listeners};
 use super::status::Status;
 use crate::config::{Files, Inputs};
 use crate::edge::collector::{Delivery, FileCollector, FilePattern, Origin, Places, Queue};
-use crate::edge::store::Store;
+use crate::edge::store::{Store, StoreFailure};
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,7 +160,11 @@ impl Collecting {
         self.listen(sockets)?;
         for capturing in captures {
             let names = capturing.input_names();
-            let numbers: Result<Vec<u16>, _> = names.iter().map(|name| self.store.input_number(name)).collect();
+            let numbers = names.iter().map(|name| {
+                let number = self.store.input_number(name)?;
+                Ok((number, self.store.position(number)?))
+            });
+            let numbers: Result<Vec<_>, StoreFailure> = numbers.collect();
             let work = capturing.into_work(&numbers?, self.flows_max, &self.queue, &self.status, self.ends.flag());
             for (name, work) in work {
                 self.thread(&name, work)?;

@@ -400,6 +400,11 @@ impl Core {
                 known_at,
                 events,
             },
+            Content::Datagrams(datagrams) => Record::Datagrams {
+                input,
+                received,
+                datagrams,
+            },
             Content::Lines(lines) => {
                 self.status.collected(origin, &lines);
                 let Some(held) = self.format_of(input, origin, &lines, received) else {

@@ -2,18 +2,13 @@
 
 use super::collecting::Collecting;
 use crate::config::{Inputs, ListenTransport, NetflowInput, SyslogInput};
-use crate::domain::{Event, Timestamp};
 use crate::edge::collector::{
-    DatagramDecoder, ExportListener, ExportSocket, JournalCollector, ListenProblem, Origin, StdinCollector,
-    SyslogListener, SyslogSocket, SyslogTransport,
+    ExportListener, ExportSocket, JournalCollector, ListenProblem, StdinCollector, SyslogListener, SyslogSocket,
+    SyslogTransport,
 };
 use crate::edge::source::Stop;
-use crate::edge::telemetry::CollectorMetrics;
 use crate::edge::tls::TlsFiles;
-use crate::engine::decoder::Output;
-use crate::engine::decoder::export::ExportDecoder;
 use anyhow::Context as _;
-use std::net::IpAddr;
 
 /// Sockets that are open and not read yet.
 pub(super) struct Listeners {
@@ -76,7 +71,6 @@ impl Collecting {
             let listener = ExportListener {
                 socket,
                 input: self.store.input_number(&name)?,
-                decoder: Exports::new(metrics.clone()),
                 queue: self.queue.clone(),
                 metrics: metrics.clone(),
                 stopping: self.ends.new_socket(&name),
@@ -106,47 +100,6 @@ impl Collecting {
             self.thread("journal", move || collector.run())?;
         }
         Ok(())
-    }
-}
-
-/// The engine's decoder of exports, with its refusals as metrics.
-struct Exports {
-    decoder: ExportDecoder,
-    output: Output,
-    metrics: CollectorMetrics,
-}
-
-impl Exports {
-    fn new(metrics: CollectorMetrics) -> Exports {
-        Exports {
-            decoder: ExportDecoder::new(),
-            output: Output::default(),
-            metrics,
-        }
-    }
-
-    fn give(&mut self, events: &mut Vec<Event>) {
-        events.append(&mut self.output.events);
-        for (reason, count) in std::mem::take(&mut self.output.tally).refused {
-            self.metrics.refused(Origin::Netflow, reason).inc_by(count);
-        }
-    }
-}
-
-impl DatagramDecoder for Exports {
-    fn datagram(&mut self, from: IpAddr, received: Timestamp, bytes: &[u8], events: &mut Vec<Event>) {
-        self.decoder.datagram(from, received, bytes, &mut self.output);
-        self.give(events);
-    }
-
-    fn advance(&mut self, now: Timestamp, events: &mut Vec<Event>) {
-        self.decoder.advance(now, &mut self.output);
-        self.give(events);
-    }
-
-    fn finish(&mut self, events: &mut Vec<Event>) {
-        self.decoder.finish(&mut self.output);
-        self.give(events);
     }
 }
 

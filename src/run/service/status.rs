@@ -302,6 +302,12 @@ impl Status {
             if let Some(tally) = feed.tally(input) {
                 let before = seen.tallies.insert(input, tally.clone()).unwrap_or_default();
                 self.count(tally, &before);
+                if feed.has_datagrams(input) {
+                    for (reason, count) in &tally.refused {
+                        let more = count.saturating_sub(before.refused.get(reason).copied().unwrap_or(0));
+                        metrics.collectors.refused(Origin::Netflow, reason).inc_by(more);
+                    }
+                }
             }
         }
     }

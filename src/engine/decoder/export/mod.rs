@@ -15,6 +15,7 @@ use super::Output;
 use super::application::bytes::Bytes;
 use crate::domain::{Duration, Timestamp};
 use pair::Pairs;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use template::Exporters;
 
@@ -24,7 +25,7 @@ const CLOCK_MAX: Duration = Duration::from_seconds(86_400);
 const AHEAD_MAX: Duration = Duration::from_seconds(300);
 
 /// One direction of a flow, or both where they are told together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Part {
     source: IpAddr,
     destination: IpAddr,
@@ -44,7 +45,7 @@ struct Part {
 }
 
 /// What one side sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Counts {
     /// Bytes of IP with headers.
     bytes: u64,
@@ -73,11 +74,13 @@ impl Sender {
     }
 }
 
-/// Reads the datagrams of any number of exporters.
-#[derive(Debug, Default)]
+/// Reads the datagrams of any number of exporters. What is saved of it is all that it knows: templates, and directions of
+/// flows that wait for the other one.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ExportDecoder {
     exporters: Exporters,
     pairs: Pairs,
+    #[serde(skip)]
     parts: Vec<Part>,
 }
 

@@ -7,6 +7,7 @@
 use super::event::of_flow;
 use super::{Counts, Part};
 use crate::domain::{Duration, Event, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ const APART_MAX: Duration = Duration::from_seconds(60);
 const SYN: u8 = 2;
 
 /// Directions that wait.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pairs {
     waiting: HashMap<Key, Waiting>,
     /// In the order in which they came; some have gone.
@@ -29,7 +30,7 @@ pub(super) struct Pairs {
 }
 
 /// One exporter's flow, whatever the direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Key {
     exporter: IpAddr,
     low: (IpAddr, u16),
@@ -37,7 +38,7 @@ struct Key {
     protocol: u8,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Waiting {
     number: u64,
     since: Timestamp,

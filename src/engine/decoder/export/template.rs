@@ -5,6 +5,7 @@ use super::netflow5::Uptime;
 use super::{Bytes, Counts, Part, Sender};
 use crate::domain::{Duration, Timestamp};
 use crate::engine::decoder::Tally;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -22,19 +23,19 @@ const REVERSE: u32 = 29305;
 const NTP_SECONDS: i64 = 2_208_988_800;
 
 /// What is known of exporters.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Exporters {
     known: HashMap<(IpAddr, u32, bool), Exporter>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Exporter {
     templates: HashMap<u16, Template>,
     /// One of how many packets it looks at; 0 while it has not said.
     sampling: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Template {
     fields: Vec<Field>,
     /// Bytes of a record, those of variable length counted as one.
@@ -43,7 +44,7 @@ struct Template {
     is_options: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Field {
     element: u16,
     length: u16,
