@@ -5,6 +5,7 @@ use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
 use crate::run::score::{self, ScoreOptions};
+use crate::run::templates::{self, TemplatesOptions};
 use crate::run::{OutputFormat, detectors, explain, service};
 #[cfg(feature = "kafka")]
 use crate::run::{detect, respond, topics};
@@ -66,6 +67,16 @@ enum Command {
         /// The file to write [default: standard output]
         #[arg(short, long)]
         output: Option<PathBuf>,
+    },
+    /// List the messages of a log by their shape, the most frequent first: what `log.template.id` is in detectors
+    #[command(after_help = "Example:\n  stakeout templates /var/log/auth.log | head")]
+    Templates {
+        /// Logs of any text, plain, gzip or zstd, or - for standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Write the template's id of every line that is not empty, in their order, in place of the list
+        #[arg(long)]
+        lines: bool,
     },
     /// Collect, detect and deliver in one process until SIGTERM
     #[command(after_help = "Example:\n  stakeout run --config deploy/stakeout.yaml")]
@@ -227,6 +238,7 @@ pub fn main() -> ExitCode {
 fn wrong_usage(command: &Command) -> Option<clap::Error> {
     let inputs = match command {
         Command::Replay(arguments) => &arguments.inputs,
+        Command::Templates { files, .. } => files,
         _ => return None,
     };
     let standard_inputs = inputs.iter().filter(|input| input.as_os_str() == "-").count();
@@ -312,6 +324,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             };
             score::score(&options, &mut std::io::BufWriter::new(stdout))?;
         }
+        Command::Templates { files, lines } => templates::run(&TemplatesOptions { files, lines }, &mut stdout)?,
         #[cfg(feature = "kafka")]
         Command::Respond { written, instance } => {
             drop(stdout);

@@ -322,6 +322,8 @@ fields! {
     LabelsSite "labels.site" Keyword;
     Tags "tags" Keyword;
     ThreatTechniqueId "threat.technique.id" Keyword;
+    LogTemplateId "log.template.id" Keyword;
+    LogTemplateText "log.template.text" Keyword;
 }
 
 #[cfg(test)]

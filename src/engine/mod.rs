@@ -19,5 +19,6 @@ pub mod series;
 pub mod snapshot;
 pub mod succession;
 pub mod table;
+pub mod template;
 pub mod triage;
 pub mod watch;

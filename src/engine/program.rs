@@ -91,6 +91,17 @@ pub struct Program {
     pub bounds: EngineBounds,
     /// The half-life of the slowest detector.
     pub half_life_max: Duration,
+    /// What detectors ask of the templates of messages.
+    pub templates: AskedTemplates,
+}
+
+/// What detectors ask of the templates of messages; what nobody asks for is not worked out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AskedTemplates {
+    /// `log.template.id`.
+    pub id: bool,
+    /// `log.template.text`.
+    pub text: bool,
 }
 
 /// Detectors that can run at once.
@@ -122,6 +133,7 @@ impl Program {
             networks,
             bounds,
             half_life_max: Duration::from_seconds(86_400),
+            templates: AskedTemplates::default(),
         };
         for (number, detector) in compiled.iter().enumerate() {
             program.add(number, detector);
@@ -146,6 +158,10 @@ impl Program {
         let first = self.plans.len() as u16;
         for window in 0..definition.windows.len() {
             self.plans.push(Plan::new(number as u16, window as u16, definition));
+        }
+        for field in compiled.fields().iter().chain(&definition.target) {
+            self.templates.id |= *field == Field::LogTemplateId;
+            self.templates.text |= *field == Field::LogTemplateText;
         }
         self.half_life_max = self.half_life_max.max(definition.baseline.half_life);
         self.detectors.push(Detector {

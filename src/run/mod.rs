@@ -19,6 +19,7 @@ pub mod service;
 mod shutdown;
 mod state;
 mod summary;
+pub mod templates;
 #[cfg(feature = "kafka")]
 pub mod topics;
 mod wire;

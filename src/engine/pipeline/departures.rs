@@ -6,6 +6,7 @@ use crate::domain::{CaptureLoss, EntityHash, Field, KEY_GROUPS, Mark, Timestamp,
 use crate::engine::order::Stamped;
 use crate::engine::program::Program;
 use crate::engine::selection::Selection;
+use crate::engine::template::Templates;
 
 /// An event, and the partitions that need it.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Departure {
 pub struct Departures {
     partitions: u16,
     selection: Selection,
+    templates: Templates,
     departed: Vec<Departure>,
     activity: Activity,
     watermark: Timestamp,
@@ -33,6 +35,7 @@ impl Departures {
         Departures {
             partitions: partitions.clamp(1, KEY_GROUPS as u16),
             selection: Selection::default(),
+            templates: Templates::default(),
             departed: Vec::new(),
             activity: Activity::default(),
             watermark: Timestamp::MIN,
@@ -46,7 +49,7 @@ impl Departures {
         // What orders it among other streams is what was decoded, not what is added here.
         stamped.content();
         let event = &mut stamped.event;
-        enrich(event, &program.networks);
+        enrich(event, program, &mut self.templates);
         let selected = self.selection.of(event, program);
         let mut to: Vec<(u16, Vec<u8>)> = Vec::new();
         if event.has(Field::DhcpAssignedIp) || CaptureLoss::of(event).is_some() {

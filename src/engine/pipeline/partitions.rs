@@ -15,6 +15,7 @@ use crate::domain::{
     CaptureLoss, Duration, EntityHash, Event, Field, Finding, KEY_GROUPS, Timestamp, hash_value, write_entity,
 };
 use crate::engine::order::Stamped;
+use crate::engine::template::Templates;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub(in crate::engine) struct Partitions {
     scratch: Vec<u8>,
     selection: Selection,
     zone: WeekClock,
+    templates: Templates,
     pub(super) awaited: Option<Awaited>,
 }
 
@@ -119,6 +121,7 @@ impl Partitions {
             scratch: Vec::new(),
             selection: Selection::default(),
             zone: WeekClock::new(zone),
+            templates: Templates::default(),
             program,
             awaited: None,
         }
@@ -148,7 +151,7 @@ impl Partitions {
     pub(super) fn push(&mut self, mut stamped: Stamped) {
         self.pass(stamped.engine_time);
         self.events += 1;
-        enrich(&mut stamped.event, &self.program.networks);
+        enrich(&mut stamped.event, &self.program, &mut self.templates);
         if stamped.event.has(Field::DhcpAssignedIp) {
             self.lease(&stamped.event);
         }

@@ -1,10 +1,13 @@
-//! What is added to an event by what a site is like: its networks, and its time zone.
+//! What is added to an event by what a site is like (its networks, its time zone), and by what its detectors ask for.
 
-use crate::domain::{Event, Field, Networks, Timestamp};
+use crate::domain::{Event, Field, Timestamp};
+use crate::engine::program::{AskedTemplates, Program};
+use crate::engine::template::Templates;
 
-/// Adds the direction of what passed between two addresses, and who answered a web request, where the decoder has not.
-/// Doing so twice changes nothing.
-pub(super) fn enrich(event: &mut Event, networks: &Networks) {
+/// Adds the direction of what passed between two addresses, who answered a web request, and the template of a message if a
+/// detector asks for it, where the decoder has not. Doing so twice changes nothing.
+pub(super) fn enrich(event: &mut Event, program: &Program, templates: &mut Templates) {
+    let networks = &program.networks;
     if !event.has(Field::NetworkDirection)
         && let (Some(source), Some(destination)) = (event.ip(Field::SourceIp), event.ip(Field::DestinationIp))
     {
@@ -13,6 +16,25 @@ pub(super) fn enrich(event: &mut Event, networks: &Networks) {
     }
     if event.has(Field::HttpResponseStatusCode) && !event.has(Field::ServerAddress) {
         name_server(event);
+    }
+    if program.templates != AskedTemplates::default() && event.has(Field::Message) {
+        add_template(event, program.templates, templates);
+    }
+}
+
+/// Adds what is asked of the template of a message.
+fn add_template(event: &mut Event, asked: AskedTemplates, templates: &mut Templates) {
+    let id = asked.id && !event.has(Field::LogTemplateId);
+    let text = asked.text && !event.has(Field::LogTemplateText);
+    let Some(message) = event.str(Field::Message).filter(|_| id || text) else {
+        return;
+    };
+    let template = templates.of(message.as_bytes());
+    if id {
+        event.add_str(Field::LogTemplateId, &template.name());
+    }
+    if text {
+        event.add_bytes(Field::LogTemplateText, template.text);
     }
 }
 
