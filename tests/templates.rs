@@ -103,6 +103,15 @@ fn templates_are_listed_by_how_often_they_come_or_line_by_line() {
     let lines = run(stakeout(["templates".as_ref(), "--lines".as_ref(), syslog.as_os_str()]));
     assert_eq!(lines.stdout.lines().collect::<Vec<_>>(), [got, ended]);
 
+    // Of a text the time in front is no part of the message.
+    let text = folder.file(
+        "app2.log",
+        "2026-03-02 09:12:41,5 got 5 of 7\n\tat a.b\n[2026/03/02 09:12:42] ended\n",
+    );
+    let lines = run(stakeout(["templates".as_ref(), "--lines".as_ref(), text.as_os_str()]));
+    let lines: Vec<_> = lines.stdout.lines().collect();
+    assert_eq!([lines[0], lines[2]], [got, ended]);
+
     let missing = run(stakeout(["templates", "/nonexistent.log"]));
     missing.check(1, &["/nonexistent.log"]);
 }

@@ -20,6 +20,7 @@ mod eve_details;
 pub mod json;
 pub mod lines;
 mod pam;
+mod plain;
 mod programs;
 #[cfg(test)]
 mod saved_tests;
@@ -121,6 +122,8 @@ pub enum Format {
     WebError,
     /// Lines of syslog: RFC 3164 and RFC 5424 framing, and what rsyslog and journald write to files.
     Syslog,
+    /// Lines of any program that begin with a date and a time. Only where no other format is known.
+    Text,
 }
 
 impl Format {
@@ -132,6 +135,7 @@ impl Format {
         Format::WebAccess,
         Format::WebError,
         Format::Syslog,
+        Format::Text,
     ];
 
     /// The format's name, as summaries print it.
@@ -143,6 +147,7 @@ impl Format {
             Format::WebAccess => "web-access",
             Format::WebError => "web-error",
             Format::Syslog => "syslog",
+            Format::Text => "text",
         }
     }
 
@@ -155,6 +160,7 @@ impl Format {
             Format::WebAccess => web_access::is_line(line),
             Format::WebError => web_error::is_line(line),
             Format::Syslog => syslog::is_line(line),
+            Format::Text => plain::is_line(line),
         }
     }
 
@@ -167,6 +173,7 @@ impl Format {
             Format::WebAccess => Box::new(web_access::WebAccessDecoder::new(context)),
             Format::WebError => Box::new(web_error::WebErrorDecoder::new(context)),
             Format::Syslog => Box::new(syslog::SyslogDecoder::new(context)),
+            Format::Text => Box::new(plain::PlainDecoder::new(context)),
         }
     }
 }
@@ -176,8 +183,8 @@ const DETECT_LINES_MAX: usize = 200;
 
 /// The format of an input that begins with `head` (about the first 64 KiB); `None` when it is none that is known.
 ///
-/// The format that knows the most lines wins, the earlier of [`Format::ALL`] where two know as many. A tenth of the
-/// lines must be known, so that messages of several lines don't hide their format. A byte order mark, CRLF, empty
+/// The format that knows the most lines wins, the earlier of [`Format::ALL`] where two know as many; [`Format::Text`], which
+/// knows many lines of others too, only where it is alone. A tenth of the lines must be known, so that messages of several lines don't hide their format. A byte order mark, CRLF, empty
 /// lines and leading `#` comments do no harm. The last line counts only if its end was seen, or if there is no other.
 pub fn detect(head: &[u8]) -> Option<Format> {
     let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
@@ -214,7 +221,8 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     }
     let mut best: Option<(Format, usize)> = None;
     for (format, count) in Format::ALL.iter().zip(known) {
-        if count > 0 && count * 10 >= lines && best.is_none_or(|(_, most)| count > most) {
+        let wins = best.is_none_or(|(_, most)| count > most && *format != Format::Text);
+        if count > 0 && count * 10 >= lines && wins {
             best = Some((*format, count));
         }
     }
