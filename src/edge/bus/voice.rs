@@ -277,9 +277,17 @@ impl ClientContext for Voice {
         let mut heard = self.heard();
         for (name, topic) in &statistics.topics {
             for (number, partition) in &topic.partitions {
-                if partition.ls_offset >= 0 {
-                    heard.ends.insert((name.clone(), *number), partition.ls_offset);
+                if partition.ls_offset < 0 {
+                    continue;
                 }
+                // The last of a log may be the mark of a transaction, which nobody is ever given: where everything was
+                // given, the log ends behind the last that was.
+                let is_given = partition.fetchq_cnt == 0 && partition.next_offset >= partition.ls_offset;
+                let end = match is_given {
+                    true => partition.app_offset.clamp(0, partition.ls_offset),
+                    false => partition.ls_offset,
+                };
+                heard.ends.insert((name.clone(), *number), end);
             }
         }
     }
