@@ -6,8 +6,16 @@ use crate::domain::Mistake;
 #[cfg(feature = "kafka")]
 use crate::{
     config::{KafkaCluster, Property, is_name},
-    edge::bus::Connection,
+    edge::bus::{CommitFailure, Connection, GroupFailure},
 };
+#[cfg(feature = "kafka")]
+use std::time::{Duration, Instant};
+
+/// How often somebody may come under an instance's name within some time: more often it is another process.
+#[cfg(feature = "kafka")]
+const EXPELLED_MAX: usize = 5;
+#[cfg(feature = "kafka")]
+const EXPELLED_WITHIN: Duration = Duration::from_secs(300);
 
 /// The connections of inputs and sinks, and the cluster's.
 pub(super) fn connections(config: &Config) -> impl Iterator<Item = &KafkaConnection> {
@@ -79,6 +87,30 @@ pub(super) fn instance(cluster: &KafkaCluster, named: Option<&str>) -> anyhow::R
         "`{name}` is not a name of letters, digits, `.`, `_` and `-`; name this instance (`kafka: instance`, --instance)"
     );
     Ok(name)
+}
+
+/// When somebody came under this instance's name, lately.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Default)]
+pub(super) struct Expulsions(Vec<Instant>);
+
+#[cfg(feature = "kafka")]
+impl Expulsions {
+    /// Whether an instance that failed so may join its group again. After brokers were away it may have been this process
+    /// itself that came under its name. When that happens again and again there is another one.
+    pub(super) fn may_join_again(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
+        let is_fenced = failure
+            .downcast_ref::<GroupFailure>()
+            .is_some_and(GroupFailure::is_fenced)
+            || matches!(failure.downcast_ref(), Some(CommitFailure::Fenced { .. }));
+        self.0.retain(|at| at.elapsed() < EXPELLED_WITHIN);
+        if !is_fenced || self.0.len() >= EXPELLED_MAX {
+            return Err(failure);
+        }
+        self.0.push(Instant::now());
+        tracing::warn!("joining the group again: {failure:#}");
+        Ok(())
+    }
 }
 
 #[cfg(all(test, feature = "kafka"))]

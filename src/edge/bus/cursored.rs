@@ -2,6 +2,7 @@
 //! that the transaction commits under a group of its own; its metadata names the store whose sequence it counts. Whoever
 //! begins with the same `transactional.id` fences off whoever used it before.
 
+use super::publisher::wait_until_sent;
 use super::{Connection, Voice};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
@@ -98,6 +99,7 @@ impl Cursored {
         }
         self.producer
             .send_offsets_to_transaction(&cursor, &self.group, STEP_MAX)?;
+        wait_until_sent(&self.producer, STEP_MAX);
         self.producer.commit_transaction(STEP_MAX)?;
         self.voice.metrics().committed(begun.elapsed());
         Ok(())

@@ -4,6 +4,7 @@
 //! before it is delivered again, with the same headers. A dead-letter topic that can't be written holds nobody up: the
 //! record is still where it came from, and the log says where.
 
+use super::publisher::wait_until_sent;
 use super::{Connection, Trouble, Voice};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -170,6 +171,7 @@ impl DeadLetters {
             }
             self.producer.send(record).map_err(|(error, _)| error)?;
         }
+        wait_until_sent(&self.producer, DELIVERED_WITHIN);
         let flushed = self.producer.flush(DELIVERED_WITHIN);
         let undelivered = voice.take_undelivered();
         if flushed.is_err() {

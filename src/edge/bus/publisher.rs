@@ -7,7 +7,7 @@ use super::wire::{write_event, write_mark};
 use super::{Connection, Trouble, Voice};
 use crate::domain::{Event, Mark, Timestamp};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -197,6 +197,15 @@ impl Publisher {
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
+    }
+}
+
+/// Waits until what a producer was handed is delivered or refused, so long at most. The binding's own `flush` looks only
+/// every 100 ms whether it is, because the thread of the producer takes the reports that it waits for.
+pub(super) fn wait_until_sent(producer: &ThreadedProducer<Voice>, within: Duration) {
+    let begun = Instant::now();
+    while producer.in_flight_count() > 0 && begun.elapsed() < within {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

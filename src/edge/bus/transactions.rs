@@ -2,6 +2,7 @@
 //! or not at all.
 
 use super::group::{Group, SESSION_MAX_MS, Seat};
+use super::publisher::wait_until_sent;
 use super::{AlertRecord, Connection, Trouble, Voice};
 use crate::edge::sink::{DocumentForm, Told};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -118,7 +119,12 @@ impl Transactions {
     }
 
     /// Commits outputs in their order, and how far their records have come. After a failure nothing of it is visible.
-    pub fn commit(&mut self, group: &Group, outputs: &[Output], standings: &[Standing]) -> Result<(), CommitFailure> {
+    pub fn commit<'a>(
+        &mut self,
+        group: &Group,
+        outputs: impl Iterator<Item = &'a Output>,
+        standings: &[Standing],
+    ) -> Result<(), CommitFailure> {
         let producer = match self.producer.take() {
             Some(producer) => producer,
             None => self.take_over().map_err(|error| self.failure(&error))?,
@@ -138,11 +144,11 @@ impl Transactions {
         Err(failure)
     }
 
-    fn transact(
+    fn transact<'a>(
         &self,
         producer: &ThreadedProducer<Voice>,
         group: &Group,
-        outputs: &[Output],
+        outputs: impl Iterator<Item = &'a Output>,
         standings: &[Standing],
     ) -> Result<(), KafkaError> {
         self.voice.take_undelivered();
@@ -160,6 +166,7 @@ impl Transactions {
         }
         let metadata = group.metadata().ok_or(KafkaError::Canceled)?;
         producer.send_offsets_to_transaction(&offsets, &metadata, STEP_MAX)?;
+        wait_until_sent(producer, STEP_MAX);
         producer.commit_transaction(STEP_MAX)
     }
 

@@ -6,11 +6,11 @@ use super::restore::{Restored, Restorer, Restoring};
 use crate::config::{ClusterTopics, KafkaCluster, Tolerance};
 use crate::domain::Timestamp;
 use crate::edge::bus::{
-    Broadcast, Change, CommitFailure, DeadLetters, Group, GroupFailure, Kept, Letter, Output, Seat, Shelf, Standing,
-    Transactions, Voice,
+    Broadcast, Change, CommitFailure, DeadLetters, Group, Kept, Letter, Output, Seat, Shelf, Standing, Transactions,
+    Voice,
 };
 use crate::engine::population::Summaries;
-use crate::run::bus;
+use crate::run::bus::{self, Expulsions};
 use crate::run::service::status::Status;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,10 +34,6 @@ const AGAIN: Duration = Duration::from_millis(200);
 const LAST_TRIES: usize = 3;
 /// Outputs that are held until they commit. Beyond it nothing more is taken.
 const OUTPUTS_MAX: usize = 100_000;
-
-/// How often somebody may come under this instance's name within some time: more often it is another process.
-const FENCED_MAX: usize = 5;
-const FENCED_WITHIN: Duration = Duration::from_secs(300);
 
 /// A state that is part of the next commit.
 struct Keeping {
@@ -74,8 +70,7 @@ pub(super) struct Instance {
     /// How long the last commit took.
     took: Duration,
     failed: Option<Instant>,
-    /// When somebody came under this instance's name, lately.
-    fenced: Vec<Instant>,
+    expulsions: Expulsions,
     name: String,
     stop: Arc<AtomicBool>,
 }
@@ -138,7 +133,7 @@ impl Instance {
             committed: Instant::now(),
             took: Duration::ZERO,
             failed: None,
-            fenced: Vec::new(),
+            expulsions: Expulsions::default(),
             name: name.to_owned(),
             stop,
         })
@@ -148,7 +143,8 @@ impl Instance {
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
             if let Err(failure) = self.step() {
-                self.join_again(failure)?;
+                self.expulsions.may_join_again(failure)?;
+                self.join_again()?;
             }
         }
         self.end()
@@ -170,19 +166,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Somebody has come under this instance's name. After brokers were away that may have been this process itself:
-    /// it joins again, with nothing in its hands. When that happens again and again there is another one.
-    fn join_again(&mut self, failure: anyhow::Error) -> anyhow::Result<()> {
-        let is_fenced = failure
-            .downcast_ref::<GroupFailure>()
-            .is_some_and(GroupFailure::is_fenced)
-            || matches!(failure.downcast_ref(), Some(CommitFailure::Fenced { .. }));
-        self.fenced.retain(|at| at.elapsed() < FENCED_WITHIN);
-        if !is_fenced || self.fenced.len() >= FENCED_MAX {
-            return Err(failure);
-        }
-        self.fenced.push(Instant::now());
-        tracing::warn!("joining the group again: {failure:#}");
+    /// Joins again under the same name, with nothing in its hands.
+    fn join_again(&mut self) -> anyhow::Result<()> {
         let seats: Vec<Seat> = self.held.keys().chain(self.restoring.keys()).cloned().collect();
         for seat in seats {
             self.give_up(&seat);
@@ -390,23 +375,25 @@ impl Instance {
                 self.outputs.push((seat.clone(), output));
             }
         }
-        let mut outputs: Vec<Output> = Vec::with_capacity(self.outputs.len());
-        outputs.extend(self.outputs.iter().map(|(_, output)| output.clone()));
-        for keeping in &self.keeping {
-            outputs.extend(self.outputs_of(keeping));
-        }
+        let states: Vec<Output> = self
+            .keeping
+            .iter()
+            .flat_map(|keeping| self.outputs_of(keeping))
+            .collect();
         let standings: Vec<Standing> = self
             .held
             .values()
             .filter_map(|holding| self.standing(holding))
             .collect();
         self.count();
-        if outputs.is_empty() && standings.iter().all(|standing| self.is_committed(standing)) {
+        let is_silent = self.outputs.is_empty() && states.is_empty();
+        if is_silent && standings.iter().all(|standing| self.is_committed(standing)) {
             self.committed = Instant::now();
             return Ok(true);
         }
         let begun = Instant::now();
-        let done = self.transactions.commit(&self.group, &outputs, &standings);
+        let outputs = self.outputs.iter().map(|(_, output)| output).chain(&states);
+        let done = self.transactions.commit(&self.group, outputs, &standings);
         self.committed = Instant::now();
         self.took = begun.elapsed();
         match done {
