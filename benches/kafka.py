@@ -2,10 +2,11 @@
 """Stakeout's roles over a real broker on this machine: `benches/kafka.py --program PATH [--part throughput|latency|restore]`.
 
 throughput  one `detect` instance, all default detectors, exactly once, reads a topic of routed events from its beginning;
-            beside it kcat, a bare consumer on librdkafka, reads the same topic with read_committed to /dev/null
+            beside it two that do nothing with it read the same topic with read_committed: a consumer on rdkafka
+            (`cargo build --release --example bare_consumer`), and kcat to /dev/null
 latency     20,000 events a second are pushed to a `collect` instance; from the moment before a request is written that
             holds the event which an alert names as its time to the moment at which a read_committed reader has the alert
-restore     a million sources are learned; how long until an instance has taken all of it up again, from the topic of
+restore     a million sources of connections, each seen twice, are learned; how long until an instance has taken all of it up again, from the topic of
             state and from its own copy
 
 One broker, started by `deploy/kafka/broker`; it takes its share of the same processors.
@@ -22,6 +23,7 @@ import subprocess
 import tempfile
 import time
 
+import restart
 from latency import BATCH, CLIENTS, EVERY, make
 from pushing import Senders
 from serving import Service
@@ -53,12 +55,16 @@ class Role(Service):
                 time.sleep(0.01)
 
     def lag(self):
-        """Records that were not committed yet, the marker of each partition's last transaction among them; nothing while
-        not every partition is known."""
+        """Records that were not committed yet; nothing while not every partition is known."""
         metrics = self.metrics()
         lags = [value for key, value in metrics.items() if key.startswith("stakeout_kafka_lag_records{")]
         up = metrics.get("stakeout_kafka_partition_up", 0)
         return sum(lags) if lags and up == len(lags) else None
+
+    def has_judged(self):
+        """Whether everything that is there was taken and judged: a partition that waits for what others have summed up
+        has taken more than it has judged."""
+        return self.lag() == 0 and self.metrics().get("stakeout_kafka_partitions_waiting", 0) == 0
 
 
 class Cluster:
@@ -109,11 +115,13 @@ class Cluster:
             time.sleep(0.5)
 
 
-def write_log(path, events, sources):
-    """Connections and logins of so many sources over a day, as ECS lines; gives the second of the last."""
+def write_log(path, events, sources, seconds=7200):
+    """Connections and logins of so many sources over so many seconds, as ECS lines; gives the second of the last. Each
+    hour is an epoch, and no partition is judged further than two beyond what all have summed up: more hours in the same
+    time measure that way, and not judging."""
     with path.open("a") as log:
         for number in range(events):
-            at = BEGIN + number * 86_400 / events
+            at = BEGIN + number * seconds / events
             mixed = number * 2654435761 % 2**32
             source = mixed % sources if sources < events else number % sources
             address = f"10.{source >> 16 & 255}.{source >> 8 & 255}.{source & 255}"
@@ -123,7 +131,7 @@ def write_log(path, events, sources):
             else:
                 rest = f'"event":{{"category":"network"}},"destination":{{"ip":"203.0.113.{mixed % 40}","port":443}},"network":{{"transport":"tcp","bytes":{mixed % 100_000}}}'
             log.write(f'{{"@timestamp":"{stamp}","source":{{"ip":"{address}"}},{rest}}}\n')
-    return BEGIN + (events - 1) * 86_400 // events
+    return BEGIN + (events - 1) * seconds // events
 
 
 def children_cpu():
@@ -131,7 +139,7 @@ def children_cpu():
     return used.ru_utime + used.ru_stime
 
 
-def throughput(program, folder, events):
+def throughput(program, consumer, folder, events):
     with Cluster(program, folder, 24) as cluster:
         last = write_log(cluster.log, events, 20_000)
         with Role(program, "collect", folder, "collector") as collect:
@@ -141,27 +149,33 @@ def throughput(program, folder, events):
             collect.terminate()
         records, size = cluster.records("events")
         print(f"{events} events are {records} records of {size / records:.0f} bytes")
-        rates = {}
+        bare = []
         for turn in range(3):
             before, began = children_cpu(), time.time()
             with open(os.devnull, "w") as nowhere:
                 subprocess.run(cluster.kcat("events", "-e"), stdout=nowhere, check=True)
             took, cpu = time.time() - began, children_cpu() - before
-            rates.setdefault("kcat", []).append(records / took)
             print(f"kcat: {took:.1f} s, {cpu:.1f} CPU s, {records / took:,.0f} records a second")
+            before = children_cpu()
+            told = subprocess.run([consumer, f"127.0.0.1:{PORT}", "stakeout.events"], stdout=subprocess.PIPE, check=True)
+            counted, _, took = told.stdout.split()
+            bare.append(records / float(took))
+            print(f"bare consumer: {float(took):.1f} s from its first record, {children_cpu() - before:.1f} CPU s, "
+                  f"{bare[-1]:,.0f} records a second")
+            if int(counted) != records:
+                raise SystemExit(f"it found {int(counted)} records")
         with Role(program, "detect", folder, "detector") as detect:
             detect.wait_until("every partition was begun",
                               lambda seen: seen.get("stakeout_kafka_partition_up", 0) == cluster.partitions + 1)
             began, cpu = time.time(), detect.cpu_seconds()
-            while (lag := detect.lag()) is None or lag > cluster.partitions + 1:
+            while not detect.has_judged():
                 time.sleep(0.05)
             took, cpu = time.time() - began, detect.cpu_seconds() - cpu
             print(f"detect: {took:.1f} s, {cpu:.1f} CPU s, {records / took:,.0f} records a second, "
                   f"{records / cpu:,.0f} a CPU second; {time.time() - detect.began:.1f} s from its start, "
                   f"{detect.memory() >> 20} MB")
-            rates["detect"] = records / took
             detect.terminate()
-        print(f"detect / kcat = {rates['detect'] / max(rates['kcat']):.2f}")
+        print(f"detect / bare consumer = {records / took / max(bare):.2f}")
 
 
 def latency(program, folder, seconds):
@@ -202,14 +216,17 @@ def latency(program, folder, seconds):
 
 def restore(program, folder, sources):
     with Cluster(program, folder, 24) as cluster:
-        last = write_log(cluster.log, 2 * sources, sources)
+        for number in range(2):
+            restart.append(cluster.log, number, sources)
+        last = restart.BEGIN + 3600 + 3500 * (sources - 1) // sources
         with Role(program, "collect", folder, "collector") as collect:
             cluster.published(last - 1)
             collect.terminate()
         with Role(program, "detect", folder, "detector") as detect:
-            while (lag := detect.lag()) is None or lag > cluster.partitions + 1:
+            while not detect.has_judged():
                 time.sleep(0.2)
-            print(f"learned in {time.time() - detect.began:.0f} s, {detect.memory() >> 20} MB; kept in "
+            print(f"{detect.metrics()['stakeout_entities']:,.0f} entities learned in {time.time() - detect.began:.0f} s, "
+                  f"{detect.memory() >> 20} MB; kept in "
                   f"{detect.terminate():.1f} s")
         copies = sum(path.stat().st_size for path in (folder / "detector/detect-detector").glob("*.state"))
         for how in ["its own copy", "the topic of state"]:
@@ -222,7 +239,8 @@ def restore(program, folder, sources):
                 text = detect.said.read_text()
                 given = time.time() - detect.began
                 slowest = max(map(int, re.findall(r"(\d+) ms$", text, re.M)), default=0)
-                print(f"from {how}: {copies >> 20} MB in {given:.1f} s from its start, the slowest partition {slowest} ms, "
+                entities = detect.metrics()["stakeout_entities"]
+                print(f"from {how}: {entities:,.0f} entities, {copies >> 20} MB in {given:.1f} s from its start, the slowest partition {slowest} ms, "
                       f"{detect.memory() >> 20} MB")
                 detect.terminate()
 
@@ -230,12 +248,13 @@ def restore(program, folder, sources):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=pathlib.Path, default=HERE / "target/release/stakeout")
+    parser.add_argument("--consumer", type=pathlib.Path, default=HERE / "target/release/examples/bare_consumer")
     parser.add_argument("--part", choices=["throughput", "latency", "restore"])
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=float, default=60)
     arguments = parser.parse_args()
     parts = {
-        "throughput": lambda folder: throughput(arguments.program, folder, arguments.events),
+        "throughput": lambda folder: throughput(arguments.program, arguments.consumer, folder, arguments.events),
         "latency": lambda folder: latency(arguments.program, folder, arguments.seconds),
         "restore": lambda folder: restore(arguments.program, folder, arguments.events),
     }
