@@ -3,105 +3,17 @@
 #![cfg(feature = "kafka")]
 
 mod broker;
+mod roles;
 mod serving;
 
-use broker::{Broker, Written, broker};
-use serving::{Folder, PATIENCE, Service, append, recorded};
-use std::collections::BTreeMap;
+use broker::{Written, broker};
+use roles::{Instance, PARTITIONS, last_time, passed, sorted, told, wait_until, wait_until_judged};
+use serving::{Folder, Service, append, recorded};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-const PARTITIONS: usize = 6;
-
-/// An instance of a role; ended by its own id when it is dropped.
-struct Instance {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Instance {
-    fn start(folder: &Path, role: &str, name: &str) -> Instance {
-        let log = folder.join(format!("{name}.log"));
-        let file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_stakeout"))
-            .args([role, "--instance", name, "--config"])
-            .arg(folder.join("roles.yaml"))
-            .env("STAKEOUT_DATA_DIR", folder.join(format!("data-{name}")))
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .expect("starting stakeout");
-        Instance { child, log }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn wait_until_said(&mut self, text: &str) {
-        wait_until(text, || {
-            assert!(
-                self.child.try_wait().expect("its state").is_none(),
-                "it ended: {}",
-                self.said()
-            );
-            self.said().contains(text)
-        });
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("it was running");
-        self.child.wait().expect("it has ended");
-    }
-
-    fn terminate(mut self) {
-        let status = Command::new("kill").arg(self.child.id().to_string()).status();
-        assert!(status.expect("kill is there").success());
-        let status = self.child.wait().expect("it has ended");
-        assert_eq!(status.code(), Some(0), "{}", self.said());
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// The configuration of all roles, on topics of this name.
-fn configure(folder: &Path, broker: &Broker, name: &str) {
-    let text = format!(
-        "http: {{ listen: '127.0.0.1:0' }}\n\
-         inputs:\n  files: ['{}/auth.log']\n\
-         kafka:\n  brokers: ['{}']\n  group.id: {name}\n  partitions: {PARTITIONS}\n  snapshot.interval.ms: 2000\n  \
-         topics: {{ events: {name}.events, findings: {name}.findings, population: {name}.population, state: {name}.state, \
-         alerts: {name}.alerts, dead.letters: {name}.dead }}\n",
-        folder.display(),
-        broker.address,
-    );
-    fs::write(folder.join("roles.yaml"), text).expect("a configuration");
-    let made = Command::new(env!("CARGO_BIN_EXE_stakeout"))
-        .args(["topics", "--create", "--config"])
-        .arg(folder.join("roles.yaml"))
-        .output()
-        .expect("stakeout");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+/// What collecting instances read.
+fn files(folder: &Folder) -> String {
+    format!("  files: ['{}/auth.log']", folder.0.display())
 }
 
 /// What one process tells of the log.
@@ -120,65 +32,6 @@ fn alone(log: &[u8]) -> Vec<String> {
     sorted(told.lines().map(str::to_owned))
 }
 
-fn sorted(lines: impl Iterator<Item = String>) -> Vec<String> {
-    let mut lines: Vec<String> = lines.collect();
-    lines.sort();
-    lines
-}
-
-fn told(broker: &Broker, topic: &str) -> Vec<String> {
-    let read = broker.read_committed(topic);
-    sorted(
-        read.into_iter()
-            .map(|read| String::from_utf8(read.value).expect("text")),
-    )
-}
-
-/// How far each partition has come, in nanoseconds of event time.
-fn passed(broker: &Broker, topic: &str) -> BTreeMap<u64, i64> {
-    let mut found = BTreeMap::new();
-    for read in broker.read_committed(topic) {
-        // Some tests write what can't be read.
-        let record: serde_json::Value = serde_json::from_slice(&read.value).unwrap_or_default();
-        if let Some(watermark) = record["passed"]["watermark"].as_i64() {
-            found.insert(record["partition"].as_u64().expect("a number"), watermark);
-        }
-    }
-    found
-}
-
-/// The greatest watermark that was published.
-fn published(broker: &Broker, topic: &str) -> i64 {
-    let marks = broker.read_committed(topic).into_iter().filter_map(|read| {
-        let record: serde_json::Value = serde_json::from_slice(&read.value).ok()?;
-        record["mark"]["watermark"].as_i64()
-    });
-    marks.max().unwrap_or(i64::MIN)
-}
-
-/// Waits until everything that stands in the log was published and judged.
-fn wait_until_judged(broker: &Broker, name: &str, last: i64) {
-    wait_until("everything was judged", || {
-        let passed = passed(broker, &format!("{name}.findings"));
-        published(broker, &format!("{name}.events")) >= last
-            && passed.len() == PARTITIONS
-            && passed.values().all(|watermark| *watermark >= last)
-    });
-    // Triage is a transaction behind.
-    std::thread::sleep(Duration::from_secs(2));
-}
-
-/// The time of a log's last line, in nanoseconds.
-fn last_time(log: &[u8]) -> i64 {
-    let lines = String::from_utf8_lossy(log);
-    let stamp = lines
-        .lines()
-        .next_back()
-        .and_then(|line| line.split_whitespace().next());
-    let stamp: jiff::Timestamp = stamp.expect("a line").parse().expect("a time");
-    i64::try_from(stamp.as_nanosecond()).expect("this century")
-}
-
 #[test]
 fn any_number_of_instances_give_the_alerts_of_one_process_over_kills() {
     let Some(broker) = broker() else { return };
@@ -186,7 +39,7 @@ fn any_number_of_instances_give_the_alerts_of_one_process_over_kills() {
     let expected = alone(&log);
     assert!(expected.len() >= 3, "{expected:?}");
     let folder = Folder::new("kafka-roles");
-    configure(&folder.0, broker, "roles");
+    roles::configure(&folder.0, broker, "roles", &files(&folder));
     let collect = Instance::start(&folder.0, "collect", "collector");
     let first = Instance::start(&folder.0, "detect", "detector-1");
     // Cut anywhere, also within a line.
@@ -226,7 +79,7 @@ fn any_number_of_instances_give_the_alerts_of_one_process_over_kills() {
 fn what_is_none_of_ours_goes_to_the_dead_letters_and_stops_nobody() {
     let Some(broker) = broker() else { return };
     let folder = Folder::new("kafka-roles-garbage");
-    configure(&folder.0, broker, "garbage");
+    roles::configure(&folder.0, broker, "garbage", &files(&folder));
     let garbage = [
         (Some(&b"{"[..]), "bad_json"),
         (Some(b"\xff\xfe"), "bad_json"),

@@ -227,6 +227,7 @@ fn shared(
                 active: Vec::new(),
                 quiet: false,
                 retired: false,
+                announced: false,
             };
             letters.push_back((stream, Letter::Mark(mark)));
         }

@@ -17,6 +17,9 @@ pub struct Mark {
     /// Nothing will ever come again.
     #[serde(default, skip_serializing_if = "is_false")]
     pub retired: bool,
+    /// The stream will begin, and is waited for until then. Who knows it already learns nothing from this.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub announced: bool,
 }
 
 impl Mark {

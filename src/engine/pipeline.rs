@@ -85,6 +85,11 @@ impl Engine {
         self.departures.as_mut()
     }
 
+    /// How many events were handed on to partitions elsewhere, or would have been had somebody needed them.
+    pub fn handed_on(&self) -> u64 {
+        self.departures.as_ref().map_or(0, Departures::pushed)
+    }
+
     /// Hands so many events to the partitions at once, in place of what suits the number of threads. No alert depends
     /// on it.
     #[must_use]

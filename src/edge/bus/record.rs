@@ -31,6 +31,11 @@ impl<'a> Record<'a> {
         self.0.payload()
     }
 
+    /// When it was written, as its topic has it, in milliseconds since 1970.
+    pub fn millis(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+
     /// Its headers.
     pub fn headers(&self) -> Option<&BorrowedHeaders> {
         self.0.headers()

@@ -18,7 +18,7 @@ pub use file::{FileCollector, FilePattern, FileProgress, PatternProblem, Places}
 pub use interface::{Interface, InterfaceFailure, InterfaceSettings, Loss};
 pub use journal::JournalCollector;
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaCollector, KafkaSource, RecordCheck, Tolerance};
+pub use kafka::{KafkaCollector, KafkaSource, RecordCheck, Tolerance, add_lines};
 pub use stdin::StdinCollector;
 pub use syslog::{ListenProblem, SyslogListener, SyslogSocket, SyslogTransport};
 

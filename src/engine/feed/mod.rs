@@ -134,6 +134,12 @@ impl Feed {
         self.inputs.get(&input).map(|input| &input.tally)
     }
 
+    /// The account of an input's records since this was asked last.
+    pub fn take_tally(&mut self, input: u16) -> Tally {
+        let input = self.inputs.get_mut(&input);
+        input.map_or_else(Tally::default, |input| std::mem::take(&mut input.tally))
+    }
+
     /// The format of an input's lines, once it was opened.
     pub fn format(&self, input: u16) -> Option<Format> {
         let lines = self.inputs.get(&input)?.lines.as_ref()?;
@@ -233,6 +239,11 @@ impl Feed {
         let quiet = !self.is_active();
         let departures = self.engine.departures()?;
         Some((departures.take(), departures.mark(quiet)))
+    }
+
+    /// The latest moment, by the clock, at which a record was received.
+    pub fn received(&self) -> Timestamp {
+        self.received
     }
 
     /// Whether somebody should wait for an input.

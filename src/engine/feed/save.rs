@@ -97,7 +97,7 @@ impl Feed {
         &mut self,
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.save_own(&mut put)?;
+        put(&self.save_inputs()?)?;
         self.engine.save_settled(put)
     }
 
@@ -107,7 +107,7 @@ impl Feed {
         &mut self,
         mut put: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.save_own(&mut put)?;
+        put(&self.save_inputs()?)?;
         self.engine.begin_saving(put)
     }
 
@@ -126,8 +126,9 @@ impl Feed {
         self.engine.stop_saving();
     }
 
-    /// Gives what inputs have open and what waits.
-    fn save_own<E: From<FeedProblem>>(&self, put: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// The state of the inputs alone: what they have open, and what waits. An engine whose partitions are elsewhere has no
+    /// other that matters.
+    pub fn save_inputs(&self) -> Result<Vec<u8>, FeedProblem> {
         let mut waiting: Vec<&Waiting> = self.waiting.iter().collect();
         waiting.sort_by(|one, other| other.cmp(one));
         let view = FeedView {
@@ -142,7 +143,18 @@ impl Feed {
             waiting: waiting.iter().map(|waiting| &waiting.stamped).collect(),
         };
         let first = postcard::to_extend(&view, FORMAT.to_le_bytes().to_vec());
-        put(&first.map_err(|error| damaged(error.to_string()))?)
+        first.map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Takes up what [`Feed::save_inputs`] gave, before the first record.
+    pub fn restore_inputs(&mut self, bytes: &[u8]) -> Result<(), FeedProblem> {
+        match bytes.split_first_chunk::<2>() {
+            Some((format, body)) if u16::from_le_bytes(*format) == FORMAT => self.take_up::<SavedInput>(whole(body)?),
+            Some((format, _)) => Err(FeedProblem::UnknownFormat {
+                found: u16::from_le_bytes(*format),
+            }),
+            None => Err(damaged(format!("{} bytes", bytes.len()))),
+        }
     }
 
     /// Takes up what was saved as [`Engine::restore`] does: its first piece, then those that `next` gives in place of what

@@ -11,6 +11,9 @@ use crate::engine::template::Templates;
 /// An event, and the partitions that need it.
 #[derive(Debug)]
 pub struct Departure {
+    /// How many events were pushed before it. That does not hang on which of them somebody needs, so it is the same
+    /// whatever detectors there are.
+    pub number: u64,
     /// The event at its place.
     pub stamped: Stamped,
     /// Each partition with the kinds of entities that the event is there for, in order; no kind where every partition
@@ -23,6 +26,7 @@ pub struct Departures {
     partitions: u16,
     selection: Selection,
     templates: Templates,
+    pushed: u64,
     departed: Vec<Departure>,
     activity: Activity,
     watermark: Timestamp,
@@ -36,6 +40,7 @@ impl Departures {
             partitions: partitions.clamp(1, KEY_GROUPS as u16),
             selection: Selection::default(),
             templates: Templates::default(),
+            pushed: 0,
             departed: Vec::new(),
             activity: Activity::default(),
             watermark: Timestamp::MIN,
@@ -46,6 +51,8 @@ impl Departures {
     /// Takes the next event, in the order of engine time.
     pub(super) fn push(&mut self, mut stamped: Stamped, program: &Program) {
         self.activity.add(stamped.engine_time);
+        let number = self.pushed;
+        self.pushed += 1;
         // What orders it among other streams is what was decoded, not what is added here.
         stamped.content();
         let event = &mut stamped.event;
@@ -69,13 +76,18 @@ impl Departures {
             }
         }
         if !to.is_empty() {
-            self.departed.push(Departure { stamped, to });
+            self.departed.push(Departure { number, stamped, to });
         }
     }
 
     /// Every event before it has been pushed.
     pub(super) fn advance(&mut self, watermark: Timestamp) {
         self.watermark = self.watermark.max(watermark);
+    }
+
+    /// How many events were pushed.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
     }
 
     /// What has departed since this was asked last.
@@ -89,7 +101,7 @@ impl Departures {
             watermark: self.watermark,
             active: self.activity.take(),
             quiet,
-            retired: false,
+            ..Mark::default()
         }
     }
 

@@ -117,6 +117,9 @@ impl Shard {
     /// Takes the next mark of a stream; [`Shard::work`] comes after it.
     pub fn mark(&mut self, name: &str, mark: Mark) {
         let stream = self.stream(name);
+        if mark.announced {
+            return;
+        }
         stream.watermark = stream.watermark.max(mark.watermark);
         stream.is_quiet = mark.quiet || mark.retired;
         // The last of all stays, because how far time has come stands there.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The store's view for collectors.
 pub(super) struct StorePlaces(pub(super) Arc<Store>);
@@ -44,12 +44,33 @@ pub(super) struct Ends {
     files: Mutex<Arc<AtomicBool>>,
     /// By the name of the input.
     sockets: Mutex<BTreeMap<String, watch::Sender<bool>>>,
+    /// Why a collector can't go on, and so nothing can.
+    failure: Mutex<Option<anyhow::Error>>,
+    failed: Notify,
 }
 
 impl Ends {
     /// Set once everything ends.
     pub(super) fn flag(&self) -> &Arc<AtomicBool> {
         &self.all
+    }
+
+    /// A collector can't go on: everything ends.
+    pub(super) fn fail(&self, failure: anyhow::Error) {
+        let mut first = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(failure);
+        self.failed.notify_one();
+    }
+
+    /// Comes back when a collector can't go on.
+    pub(super) async fn wait_for_failure(&self) {
+        self.failed.notified().await;
+    }
+
+    /// Why a collector could not go on.
+    pub(super) fn failure(&self) -> anyhow::Result<()> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
     }
 
     /// Tells all of them.
@@ -125,6 +146,9 @@ pub(super) struct Collecting {
     pub(super) ends: Arc<Ends>,
     pub(super) runtime: Handle,
     pub(super) flows_max: usize,
+    /// Whom topics are shared with, where they are.
+    #[cfg(feature = "kafka")]
+    pub(super) sharing: Option<super::rekey::Sharing>,
     threads: Vec<JoinHandle<()>>,
     files: Option<Following>,
 }
@@ -145,6 +169,8 @@ impl Collecting {
             ends,
             runtime,
             flows_max,
+            #[cfg(feature = "kafka")]
+            sharing: None,
             threads: Vec::new(),
             files: None,
         }

@@ -79,7 +79,7 @@ pub(super) struct Judging {
 
 impl Judging {
     /// A feed that has learned nothing yet.
-    fn feed(&self) -> anyhow::Result<Feed> {
+    pub(super) fn feed(&self) -> anyhow::Result<Feed> {
         let config = &self.site.config;
         let program = Program::new(&self.site.catalog, config.networks.clone(), self.site.engine_bounds())?;
         let budget = Budget::AlertsPerDay(config.alerts_per_day);

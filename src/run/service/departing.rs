@@ -31,7 +31,7 @@ impl Forward for Departing {
         kinds: &[String],
     ) -> anyhow::Result<bool> {
         let parcel = |departure: Departure| {
-            let Departure { mut stamped, to } = departure;
+            let Departure { mut stamped, to, .. } = departure;
             Parcel {
                 at: stamped.engine_time,
                 order: stamped.content(),

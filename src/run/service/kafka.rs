@@ -16,6 +16,13 @@ impl Collecting {
     /// Starts to read topics.
     pub(super) fn topics(&mut self, inputs: &Inputs) -> anyhow::Result<()> {
         for input in &inputs.kafka {
+            self.status.collects(Origin::Kafka);
+            if let Some(sharing) = &mut self.sharing
+                && let Some(work) = sharing.work_of(input, &self.status, &self.ends)?
+            {
+                self.thread(&input.name, work)?;
+                continue;
+            }
             let source = KafkaSource {
                 name: input.name.clone(),
                 connection: bus::connection(&input.connection)
@@ -35,7 +42,6 @@ impl Collecting {
                     metrics.kafka.dead_letters(topic, "failed");
                 }
             }
-            self.status.collects(Origin::Kafka);
             let collector = KafkaCollector::new(
                 source,
                 StorePlaces(self.store.clone()),
@@ -64,7 +70,7 @@ pub(super) fn sink(
 
 /// Reads records as the engine will, to know which of them it would refuse.
 #[derive(Default)]
-struct DecoderCheck {
+pub(super) struct DecoderCheck {
     decoders: Vec<(Format, Box<dyn LineDecoder>)>,
     output: Output,
 }

@@ -21,6 +21,8 @@ mod kafka;
 mod keeper;
 mod kept;
 mod listeners;
+#[cfg(feature = "kafka")]
+mod rekey;
 pub(super) mod reload;
 mod serve;
 pub(super) mod sinks;
@@ -105,6 +107,10 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
         runtime.handle().clone(),
         config.bounds.flows_max,
     );
+    #[cfg(feature = "kafka")]
+    if let Role::Collect { instance } = role {
+        collecting.sharing = Some(rekey::Sharing::new(&judging, instance.as_deref())?);
+    }
     collecting.start(&service.inputs, listeners, captures)?;
     let (api, questions) = Api::new(store.clone(), core.definitions());
     let intake = Intake::new(
@@ -146,9 +152,12 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
         .name("reload".to_owned())
         .spawn(move || reloader.run())
         .context("starting to watch the configuration")?;
-    let (told, pushed) = (ends, intake.clone());
+    let (told, pushed) = (ends.clone(), intake.clone());
     runtime.spawn(async move {
-        ending.await;
+        tokio::select! {
+            () = ending => {}
+            () = told.wait_for_failure() => {}
+        }
         told.tell_all();
         pushed.close();
     });
@@ -164,7 +173,7 @@ pub fn run(sources: Sources, role: &Role) -> anyhow::Result<()> {
     answer_last(&intake);
     listener.task.abort();
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    ended
+    ended.and(ends.failure())
 }
 
 /// Lets requests whose documents are durable have their answers.

@@ -217,6 +217,10 @@ impl Reloader {
         let restored = restored?;
         let definitions = restored.definitions;
         self.judging = next;
+        #[cfg(feature = "kafka")]
+        if let Some(sharing) = &self.collecting.sharing {
+            sharing.judge_by(&self.judging);
+        }
         self.access.put(opened);
         self.api.set_definitions(definitions);
         self.status.configured(self.judging.site.config.alerts_per_day, &sinks);

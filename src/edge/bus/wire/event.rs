@@ -384,6 +384,7 @@ mod tests {
                 active,
                 quiet,
                 retired: false,
+                announced: false,
             };
             let line = write_mark("c1", &mark);
             let stream = Cow::Borrowed("c1");

@@ -12,6 +12,7 @@ mod session;
 
 use self::partition::Partition;
 use self::record::Position;
+pub use self::record::add_lines;
 use super::{Delivery, Gone, Origin, Places, Queue};
 use crate::edge::bus::{Connection, DeadLetters, Voice};
 use crate::edge::telemetry::{CollectorMetrics, KafkaMetrics};

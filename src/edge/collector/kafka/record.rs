@@ -45,7 +45,7 @@ impl Position {
 /// Adds a record's value to `lines`: a JSON document, a line of text, or several JSON documents, one a line. A line break
 /// inside a document is a blank to JSON; inside a line of text it is written `#012`, as syslog's receivers write it.
 /// Gives why a value can't be read.
-pub(super) fn add_lines(value: Option<&[u8]>, lines: &mut Vec<u8>) -> Result<(), &'static str> {
+pub fn add_lines(value: Option<&[u8]>, lines: &mut Vec<u8>) -> Result<(), &'static str> {
     let value = value.unwrap_or_default().trim_ascii();
     if value.is_empty() {
         return Err("no_value");
