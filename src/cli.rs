@@ -1,6 +1,7 @@
 //! The command line: arguments, help texts and exit statuses.
 
 use crate::edge::sink::printable;
+use crate::engine::model::Kind;
 use crate::engine::triage::Budget;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
@@ -9,6 +10,7 @@ use crate::run::templates::{self, TemplatesOptions};
 use crate::run::{OutputFormat, detectors, explain, service};
 #[cfg(feature = "kafka")]
 use crate::run::{detect, respond, topics};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
@@ -50,8 +52,14 @@ enum Command {
         #[command(flatten)]
         written: Written,
     },
-    /// Score a time series in a CSV file: one column, `anomaly_score` in [0, 1], is added
-    #[command(after_help = "Example:\n  stakeout score cpu.csv --time timestamp --value load -o scored.csv")]
+    /// Score a time series or a table in a CSV file: one column, `anomaly_score` in [0, 1], is added
+    ///
+    /// With a column of time, each row is judged by the rows before it. Without, or with --train or --model, the rows
+    /// are a table of numbers and categories, judged by a model that learned from another file or from the table itself.
+    #[command(
+        after_help = "Example:\n  stakeout score cpu.csv --time timestamp --value load -o scored.csv\n  \
+        stakeout score sessions.csv --train last-month.csv -o scored.csv"
+    )]
     Score {
         /// The CSV file, plain or gzip; - is standard input
         file: PathBuf,
@@ -67,6 +75,15 @@ enum Command {
         /// The file to write [default: standard output]
         #[arg(short, long)]
         output: Option<PathBuf>,
+        /// For tables: learn from this CSV file alone [default: the table is judged against itself]
+        #[arg(long, value_name = "FILE")]
+        train: Option<PathBuf>,
+        /// For tables: what learns [default: neighbours]
+        #[arg(long, value_parser = model_kinds())]
+        model: Option<Kind>,
+        /// For tables: where the randomness of learning begins
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// List the messages of a log by their shape, the most frequent first: what `log.template.id` is in detectors
     #[command(after_help = "Example:\n  stakeout templates /var/log/auth.log | head")]
@@ -200,6 +217,12 @@ struct ReplayArguments {
     quiet: bool,
 }
 
+/// Reads the name of a kind of model; help lists them all.
+fn model_kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
+        .map(|name| Kind::from_name(&name).expect("the parser lets only these names pass"))
+}
+
 fn budget(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(alerts) if (0.01..=1e6).contains(&alerts) => Ok(alerts),
@@ -314,6 +337,9 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             values,
             all,
             output,
+            train,
+            model,
+            seed,
         } => {
             let options = ScoreOptions {
                 file,
@@ -321,6 +347,9 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 values,
                 all,
                 output,
+                train,
+                model,
+                seed,
             };
             score::score(&options, &mut std::io::BufWriter::new(stdout))?;
         }

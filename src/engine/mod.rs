@@ -8,6 +8,7 @@ pub mod feed;
 pub mod known;
 mod loss;
 pub mod measure;
+pub mod model;
 pub mod order;
 pub mod partition;
 pub mod pipeline;

@@ -1,12 +1,16 @@
 //! `stakeout score`: a CSV file in, the same rows with one `anomaly_score` column out.
 //!
-//! Rows are read, judged and written one by one, in their order, so a file of any length needs the memory of one row
+//! A file with a time is a series, in which a row is judged by the rows before it; one without is a table (`table.rs`).
+//!
+//! Rows of a series are read, judged and written one by one, in their order, so a file of any length needs the memory of one row
 //! and of the learned past. Quoted cells, CRLF, a byte order mark, gzip, and tabs or semicolons as separators are
 //! understood. A cell that is empty, `NA`, `NaN` or `null` is a missing value: its row has score 0 and teaches
 //! nothing. Any other cell that is no finite number is an error that names its line and column.
 
 mod csv;
+mod table;
 
+use crate::engine::model::Kind;
 use crate::engine::series::SeriesScorer;
 use anyhow::{Context, bail};
 use csv::{Reader, Record};
@@ -35,10 +39,16 @@ pub struct ScoreOptions {
     pub all: bool,
     /// The file to write; otherwise the given output.
     pub output: Option<PathBuf>,
+    /// For tables: the CSV file to learn from; otherwise the table is judged against itself.
+    pub train: Option<PathBuf>,
+    /// For tables: the model to learn.
+    pub model: Option<Kind>,
+    /// For tables: where the randomness of learning begins.
+    pub seed: u64,
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scored {
     /// Rows read and written.
     pub rows: u64,
@@ -81,35 +91,24 @@ fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
     })
 }
 
-fn score_stream(options: &ScoreOptions, input: Box<dyn BufRead>, output: &mut dyn Write) -> anyhow::Result<Scored> {
+fn score_stream(options: &ScoreOptions, mut input: Box<dyn BufRead>, output: &mut dyn Write) -> anyhow::Result<Scored> {
+    if table::is_table(options, input.fill_buf()?) {
+        return table::score(options, input, output);
+    }
     let mut reader = Reader::new(input)?;
     let mut record = Record::default();
     if !reader.read(&mut record)? {
         bail!("the file is empty: a header line is needed");
     }
-    let header: Vec<String> = record
-        .cells()
-        .map(|cell| String::from_utf8_lossy(cell).trim().to_owned())
-        .collect();
+    let header = names_of(&record);
     write_row(output, &record, reader.separator(), SCORE_COLUMN)?;
 
-    let mut scored = Scored {
-        rows: 0,
-        missing: 0,
-        told: 0,
-    };
+    let mut scored = Scored::default();
     let mut columns: Option<Columns> = None;
     let mut values = Vec::new();
     let mut scorer = SeriesScorer::default();
     while reader.read(&mut record)? {
-        if record.len() != header.len() {
-            bail!(
-                "line {}: {} cells where the header has {}",
-                record.line(),
-                record.len(),
-                header.len()
-            );
-        }
+        check_width(&record, &header)?;
         if columns.is_none() {
             let found = Columns::find(options, &header, &record)?;
             scorer = SeriesScorer::new(found.values.len());
@@ -130,6 +129,37 @@ fn score_stream(options: &ScoreOptions, input: Box<dyn BufRead>, output: &mut dy
     }
     output.flush().context("writing the scores")?;
     Ok(scored)
+}
+
+fn names_of(header: &Record) -> Vec<String> {
+    let texts = header.cells().map(String::from_utf8_lossy);
+    texts.map(|text| text.trim().to_owned()).collect()
+}
+
+fn check_width(record: &Record, header: &[String]) -> anyhow::Result<()> {
+    if record.len() == header.len() {
+        return Ok(());
+    }
+    bail!(
+        "line {}: {} cells where the header has {}",
+        record.line(),
+        record.len(),
+        header.len()
+    )
+}
+
+fn is_time_name(name: &str) -> bool {
+    TIME_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn bad_cell(record: &Record, header: &[String], place: usize, wanted: &str) -> anyhow::Error {
+    let cell = String::from_utf8_lossy(record.cell(place).unwrap_or_default());
+    let shown: String = cell.chars().take(40).collect();
+    anyhow::anyhow!(
+        "line {}, column {}: {shown:?} is not {wanted}",
+        record.line(),
+        header[place]
+    )
 }
 
 fn write_row(output: &mut dyn Write, record: &Record, separator: u8, last: &str) -> anyhow::Result<()> {
@@ -160,9 +190,8 @@ impl Columns {
                 values: options.values.iter().filter_map(place).collect(),
             });
         }
-        let is_time = |name: &str| TIME_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
         let numbers: Vec<usize> = (0..header.len())
-            .filter(|place| Some(*place) != time && (time.is_some() || !is_time(&header[*place])))
+            .filter(|place| Some(*place) != time && (time.is_some() || !is_time_name(&header[*place])))
             .filter(|place| first.cell(*place).is_some_and(|cell| parse_value(cell).is_ok()))
             .collect();
         let called_value = numbers
@@ -191,15 +220,7 @@ impl Columns {
 
     fn read(&self, header: &[String], record: &Record, values: &mut Vec<Option<f64>>) -> anyhow::Result<()> {
         values.clear();
-        let bad = |place: usize, kind: &str| {
-            let cell = String::from_utf8_lossy(record.cell(place).unwrap_or_default());
-            let shown: String = cell.chars().take(40).collect();
-            anyhow::anyhow!(
-                "line {}, column {}: {shown:?} is not {kind}",
-                record.line(),
-                header[place]
-            )
-        };
+        let bad = |place: usize, wanted: &str| bad_cell(record, header, place, wanted);
         if let Some(place) = self.time
             && !record.cell(place).is_some_and(is_time)
         {
@@ -304,7 +325,7 @@ mod tests {
             "time,value,x\n1,\"2\n\",3\n2,4\n",
             "line 4: 2 cells where the header has 3",
         );
-        check_error(none(), "a,b\n1,2\n", "several columns of numbers");
+        check_error(none(), "time,a,b\n1,1,2\n", "several columns of numbers");
         check_error(none(), "a,b\nx,y\n", "no column of numbers");
         check_error(none(), "", "empty");
         check_error(none(), "value,anomaly_score\n1,2\n", "is there already");
@@ -354,5 +375,119 @@ mod tests {
             .map(|(place, _)| place)
             .collect();
         assert_eq!(told, [251]);
+    }
+
+    /// A table of usual rows.
+    fn table_of(rows: usize) -> String {
+        let mut text = "user,host,bytes\n".to_owned();
+        for row in 0..rows {
+            let user = ["ann", "bob", "eve"][row % 3];
+            text.push_str(&format!("{user},host-{},{}\n", row % 3, 100 + row % 17));
+        }
+        text
+    }
+
+    fn scores(output: &str) -> Vec<f64> {
+        let last = output.lines().skip(1).filter_map(|line| line.rsplit(',').next());
+        last.map(|score| score.parse().expect("a score is a number")).collect()
+    }
+
+    #[test]
+    fn a_file_without_a_time_is_a_table_that_is_judged_against_itself() {
+        let text = "a,b,kind\n".to_owned() + &"1,2,x\n2,3,y\n1,3,x\n2,2,x\n".repeat(20) + "90,80,z\n";
+        let output = scored(ScoreOptions::default(), &text).expect("the input is good");
+        assert!(output.starts_with("a,b,kind,anomaly_score\n1,2,x,0."), "{output}");
+        let scores = scores(&output);
+        let (strange, usual) = scores.split_last().expect("there are rows");
+        assert!(usual.iter().all(|score| score < strange), "{output}");
+    }
+
+    #[test]
+    fn a_table_is_judged_by_what_another_file_taught() {
+        let train = tempfile();
+        std::fs::write(&train, table_of(300)).expect("a file in the folder for such");
+        let options = |model| ScoreOptions {
+            train: Some(train.clone()),
+            model: Some(model),
+            ..ScoreOptions::default()
+        };
+        // Columns are found by their names, and one that nobody learned from is no matter.
+        let text = "note,bytes,host,user\nx,105,host-1,bob\ny,40000,host-8,trudy\n";
+        for model in Kind::ALL {
+            let output = scored(options(model), text).expect("the input is good");
+            let told = scores(&output);
+            assert!(told[1] > 0.4 && told[0] < 0.3, "{} {output}", model.name());
+        }
+        let cases = [
+            ("bytes,host\n1,a\n", "columns that are not here: user"),
+            (
+                "bytes,host,user\nmany,a,b\n",
+                "line 2, column bytes: \"many\" is not a number",
+            ),
+            ("bytes,host,user,host\n1,a,b,c\n", "two columns are called \"host\""),
+        ];
+        for (text, expected) in cases {
+            check_error(options(Kind::Neighbours), text, expected);
+        }
+        let absent = ScoreOptions {
+            train: Some(train.with_extension("absent")),
+            ..ScoreOptions::default()
+        };
+        check_error(absent, text, "learning from ");
+        std::fs::remove_file(train).expect("the file just written");
+    }
+
+    #[test]
+    fn texts_that_never_repeat_are_judged_by_their_shape() {
+        let words = [
+            "jane",
+            "high street",
+            "o'neil",
+            "joe@example.org",
+            "22997112x",
+            "san juan",
+        ];
+        let usual = |row: usize| format!("{} {row}", words[row % words.len()]);
+        let mut text = "payload,length\n".to_owned();
+        for row in 0..600 {
+            text.push_str(&format!("{},{}\n", usual(row), usual(row).len()));
+        }
+        text.push_str("\"1' or 1=1;-- x\",10\n");
+        let options = ScoreOptions {
+            model: Some(Kind::Neighbours),
+            values: vec!["payload".to_owned()],
+            ..ScoreOptions::default()
+        };
+        let output = scored(options, &text).expect("the input is good");
+        let scores = scores(&output);
+        let (strange, usual) = scores.split_last().expect("there are rows");
+        assert!(usual.iter().all(|score| score < strange), "{output}");
+    }
+
+    #[test]
+    fn a_table_that_nothing_can_be_learned_from_is_refused_with_its_reason() {
+        let table = || ScoreOptions {
+            model: Some(Kind::IsolationForest),
+            ..ScoreOptions::default()
+        };
+        check_error(table(), "a,b\n1,2\n", "1 rows are too few to learn from");
+        check_error(
+            table(),
+            &("a,b\n".to_owned() + &"1,2\n".repeat(30)),
+            "every column is constant",
+        );
+        let mixed = "a,b\n".to_owned() + &"1,2\n2,3\n".repeat(30) + "1,two\n";
+        check_error(
+            table(),
+            &mixed,
+            "line 62, column b: \"two\" is not a number, as 60 cells of the column are",
+        );
+        let infinite = "a,b\n".to_owned() + &"1,2\n2,3\n".repeat(30) + "1,inf\n";
+        check_error(table(), &infinite, "line 62, column b: \"inf\" is not a finite number");
+        check_error(table(), "", "empty");
+    }
+
+    fn tempfile() -> PathBuf {
+        std::env::temp_dir().join(format!("stakeout-score-{}.csv", std::process::id()))
     }
 }

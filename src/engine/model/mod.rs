@@ -1,0 +1,485 @@
+//! Models: what sees combinations. A model learns from the rows of a table and gives any row a strangeness, which its
+//! calibration turns into a tail probability, so that models compare with each other and with the baselines.
+//!
+//! `table.rs` holds rows, `coder.rs` makes numbers of them that have no unit, `tail.rs` calibrates. Each other file is a
+//! kind of model. Everything random comes from the seed, so the same rows and settings give the same model, bit for bit.
+//!
+//! Not here: files and their formats (`run`), per-entity state (`baseline`), series in which the order of the rows
+//! matters (`series`).
+
+mod coder;
+mod isolation_forest;
+mod neighbours;
+mod random;
+mod shape;
+pub mod table;
+mod tail;
+
+pub use coder::{COLUMNS_MAX, Coder};
+pub use table::{Cell, Column, Table, Values};
+
+use isolation_forest::IsolationForest;
+use neighbours::Neighbours;
+use serde::{Deserialize, Serialize};
+use tail::Tail;
+
+/// Rows that a model can be learned from at least: fewer say nothing of what is rare.
+pub const ROWS_MIN: usize = 8;
+/// Rows that calibrate a model at most, drawn evenly; ranks beyond 1 in this many come from the tail's law.
+const CALIBRATION_ROWS_MAX: usize = 50_000;
+/// Rows judged in one go: they stay in the processor's nearest cache beside one tree.
+const BATCH_ROWS: usize = 256;
+
+/// A kind of model, by the name used in definitions and on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Distance to the nearest of a few rows, over many small samples.
+    Neighbours,
+    /// How few random cuts set a row apart.
+    IsolationForest,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 2] = [Kind::Neighbours, Kind::IsolationForest];
+
+    /// The name, such as `isolation_forest`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Neighbours => "neighbours",
+            Kind::IsolationForest => "isolation_forest",
+        }
+    }
+
+    /// The kind of a name.
+    pub fn from_name(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// How to learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The kind of model.
+    pub kind: Kind,
+    /// Where randomness begins.
+    pub seed: u64,
+    /// What the rows to learn from are.
+    pub rows: Training,
+}
+
+/// What a model is learned from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Training {
+    /// Rows that are normal, or nearly all: what is judged comes from elsewhere.
+    Apart,
+    /// The very rows that are judged: what is strange is among them, perhaps in clusters, so samples are kept so small
+    /// that a cluster seldom has a member in one.
+    Judged,
+}
+
+/// Why no model was learned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// There is too little.
+    #[error("{rows} rows are too few to learn from (rows_min {ROWS_MIN})")]
+    TooFew {
+        /// How many there were.
+        rows: usize,
+    },
+    /// Nothing to tell rows by.
+    #[error("there is no column to learn from")]
+    NoColumn,
+    /// There is too much.
+    #[error("{columns} columns are over columns_max ({COLUMNS_MAX})")]
+    TooWide {
+        /// How many there were.
+        columns: usize,
+    },
+    /// Every column has one value only, so no row can be told from another.
+    #[error("every column is constant: nothing can be learned")]
+    Constant,
+}
+
+/// A learned model: its columns, what was learned, and how strange the rows it learned from were.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Model {
+    coder: Coder,
+    learned: Learned,
+    tail: Tail,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Learned {
+    Neighbours(Neighbours),
+    IsolationForest(IsolationForest),
+}
+
+/// Rows as the coder wrote them: `width` codes a row, one column after the other; missing is NaN.
+#[derive(Clone, Debug, Default)]
+struct Codes {
+    width: usize,
+    codes: Vec<f32>,
+}
+
+impl Codes {
+    fn new(width: usize) -> Codes {
+        Codes {
+            width,
+            codes: Vec::new(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.codes.len() / self.width.max(1)
+    }
+
+    fn row(&self, place: usize) -> &[f32] {
+        &self.codes[place * self.width..][..self.width]
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.codes.chunks_exact(self.width.max(1))
+    }
+}
+
+/// What a column has to do with a row's strangeness.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Blame {
+    /// The column's place.
+    pub column: usize,
+    /// Its share of the strangeness; the shares of a row add up to 1.
+    pub share: f64,
+    /// The value that is typical for rows that are otherwise like this one.
+    pub typical: String,
+}
+
+impl Model {
+    /// Learns from `table`.
+    ///
+    /// # Errors
+    /// When the rows are too few, too wide, or all the same.
+    pub fn learn(table: &Table, settings: &Settings) -> Result<Model, Unfit> {
+        Model::learn_coded(table, settings).map(|(model, _)| model)
+    }
+
+    /// Learns from `table` and judges its rows, each without the part of the model that it made itself. Gives their
+    /// surprises, `-log10 p`, in order.
+    ///
+    /// # Errors
+    /// When the rows are too few, too wide, or all the same.
+    pub fn judge_itself(table: &Table, settings: &Settings) -> Result<Vec<f64>, Unfit> {
+        let (model, codes) = Model::learn_coded(table, settings)?;
+        let mut strangeness = vec![0.0; codes.len()];
+        model.strangeness_of_own(&codes, 0..codes.len(), &mut strangeness);
+        let tail = Tail::of(&mut strangeness.clone());
+        Ok(strangeness.iter().map(|raw| tail.surprise(*raw)).collect())
+    }
+
+    fn learn_coded(table: &Table, settings: &Settings) -> Result<(Model, Codes), Unfit> {
+        match (table.rows(), table.columns().len()) {
+            (_, 0) => return Err(Unfit::NoColumn),
+            (_, columns) if columns > COLUMNS_MAX => return Err(Unfit::TooWide { columns }),
+            (rows, _) if rows < ROWS_MIN => return Err(Unfit::TooFew { rows }),
+            _ => {}
+        }
+        let coder = Coder::of(table);
+        if coder.is_constant() {
+            return Err(Unfit::Constant);
+        }
+        let mut codes = Codes::new(coder.width());
+        coder.code_table(table, &mut codes.codes);
+        let learned = match settings.kind {
+            Kind::Neighbours => Learned::Neighbours(Neighbours::learn(&coder, &codes, settings)),
+            Kind::IsolationForest => Learned::IsolationForest(IsolationForest::learn(&coder, &codes, settings)),
+        };
+        let mut model = Model {
+            coder,
+            learned,
+            tail: Tail::default(),
+        };
+        if settings.rows == Training::Apart {
+            model.calibrate(&codes);
+        }
+        Ok((model, codes))
+    }
+
+    fn calibrate(&mut self, codes: &Codes) {
+        let step = codes.len().div_ceil(CALIBRATION_ROWS_MAX);
+        let mut raws = Vec::with_capacity(codes.len() / step + 1);
+        let mut one = [0.0];
+        for place in (0..codes.len()).step_by(step) {
+            self.strangeness_of_own(codes, place..place + 1, &mut one);
+            raws.extend(one);
+        }
+        self.tail = Tail::of(&mut raws);
+    }
+
+    /// The columns, in the order that [`Model::surprises`] wants them in.
+    pub fn columns(&self) -> &Coder {
+        &self.coder
+    }
+
+    /// Judges rows: `cells` has one cell for each column of [`Model::columns`], row after row. Appends a surprise,
+    /// `-log10` of how often rows like those learned from are at least as strange, for each.
+    pub fn surprises(&self, cells: &[Cell<'_>], surprises: &mut Vec<f64>) {
+        let mut codes = Codes::new(self.coder.width());
+        let mut raws = [0.0; BATCH_ROWS];
+        for rows in cells.chunks(BATCH_ROWS * self.coder.columns().max(1)) {
+            codes.codes.clear();
+            for row in rows.chunks_exact(self.coder.columns()) {
+                self.coder.code(row, &mut codes.codes);
+            }
+            let raws = &mut raws[..codes.len()];
+            self.strangeness(&codes, raws);
+            surprises.extend(raws.iter().map(|raw| self.tail.surprise(*raw)));
+        }
+    }
+
+    /// Which columns make a row strange, the strongest first; the shares add up to 1.
+    pub fn explain(&self, row: &[Cell<'_>]) -> Vec<Blame> {
+        let mut codes = Vec::new();
+        self.coder.code(row, &mut codes);
+        let mut shares = vec![0.0; self.coder.columns()];
+        let mut typical = codes.clone();
+        match &self.learned {
+            Learned::Neighbours(model) => model.blame(&codes, &mut shares, &mut typical),
+            Learned::IsolationForest(model) => model.blame(&codes, &mut shares, &mut typical),
+        }
+        let total: f64 = shares.iter().sum();
+        let even = 1.0 / shares.len() as f64;
+        let mut blame: Vec<Blame> = shares
+            .iter()
+            .enumerate()
+            .map(|(column, share)| Blame {
+                column,
+                share: if total > 0.0 { share / total } else { even },
+                typical: self.coder.decode(column, typical[column]),
+            })
+            .collect();
+        blame.sort_by(|left, right| right.share.total_cmp(&left.share));
+        blame
+    }
+
+    fn strangeness(&self, codes: &Codes, raws: &mut [f64]) {
+        match &self.learned {
+            Learned::Neighbours(model) => model.strangeness(codes, raws),
+            Learned::IsolationForest(model) => model.strangeness(codes, raws),
+        }
+    }
+
+    /// The strangeness of rows that were learned from, of which `codes` holds all.
+    fn strangeness_of_own(&self, codes: &Codes, rows: std::ops::Range<usize>, raws: &mut [f64]) {
+        if let Learned::Neighbours(model) = &self.learned {
+            for (place, raw) in rows.zip(raws) {
+                *raw = model.strangeness_of_own(codes.row(place), place);
+            }
+            return;
+        }
+        let mut batch = Codes::new(codes.width);
+        let mut done = 0;
+        for chunk in codes.codes[rows.start * codes.width..rows.end * codes.width].chunks(BATCH_ROWS * codes.width) {
+            batch.codes.clear();
+            batch.codes.extend_from_slice(chunk);
+            let count = batch.len();
+            self.strangeness(&batch, &mut raws[done..done + count]);
+            done += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::random::Random;
+    use super::*;
+
+    fn settings(kind: Kind, rows: Training) -> Settings {
+        Settings { kind, seed: 1, rows }
+    }
+
+    fn numbers(name: &str, numbers: Vec<f64>) -> Column {
+        Column {
+            name: name.to_owned(),
+            values: Values::Numbers(numbers),
+        }
+    }
+
+    /// Bytes that follow packets, and a protocol that goes with a port: every column alone is usual where two are not.
+    fn traffic(rows: usize, seed: u64) -> Table {
+        let mut random = Random::new(seed);
+        let packets: Vec<f64> = (0..rows)
+            .map(|_| 1.0 + (8.0 * random.uniform()).exp2().floor())
+            .collect();
+        let bytes = packets
+            .iter()
+            .map(|packets| packets * (600.0 + 200.0 * random.uniform()))
+            .collect();
+        let places: Vec<u32> = (0..rows).map(|_| random.below(2) as u32).collect();
+        let ports = places.iter().map(|place| [53.0, 443.0][*place as usize]).collect();
+        let protocols = Values::Texts {
+            names: vec!["udp".to_owned(), "tcp".to_owned()],
+            places,
+        };
+        Table::new(vec![
+            numbers("packets", packets),
+            numbers("bytes", bytes),
+            numbers("port", ports),
+            Column {
+                name: "protocol".to_owned(),
+                values: protocols,
+            },
+        ])
+    }
+
+    fn surprise(model: &Model, row: &[Cell<'_>]) -> f64 {
+        let mut surprises = Vec::new();
+        model.surprises(row, &mut surprises);
+        surprises[0]
+    }
+
+    const USUAL: [Cell<'_>; 4] = [
+        Cell::Number(20.0),
+        Cell::Number(14_000.0),
+        Cell::Number(443.0),
+        Cell::Text("tcp"),
+    ];
+
+    /// The usual row with other cells in these places.
+    fn unusual(cells: &[(usize, Cell<'static>)]) -> [Cell<'static>; 4] {
+        let mut row = USUAL;
+        for (place, cell) in cells {
+            row[*place] = *cell;
+        }
+        row
+    }
+
+    #[test]
+    fn what_is_out_of_range_or_never_seen_or_unlike_its_company_is_surprising_and_blamed() {
+        let table = traffic(4000, 5);
+        for kind in Kind::ALL {
+            let model = Model::learn(&table, &settings(kind, Training::Apart)).expect("there is enough");
+            let usual = surprise(&model, &USUAL);
+            assert!(usual < 1.0, "{}: {usual}", kind.name());
+            for (name, cells, blamed) in [
+                ("range", &[(1, Cell::Number(1e9))][..], 1),
+                ("category", &[(3, Cell::Text("icmp"))], 3),
+            ] {
+                let row = unusual(cells);
+                let told = surprise(&model, &row);
+                assert!(told > usual + 0.7, "{} {name}: {told}, usual is {usual}", kind.name());
+                let blame = model.explain(&row);
+                assert_eq!(blame[0].column, blamed, "{} {name}: {blame:?}", kind.name());
+                let whole: f64 = blame.iter().map(|blame| blame.share).sum();
+                assert!((whole - 1.0).abs() < 1e-9, "{} {name}: {whole}", kind.name());
+            }
+        }
+        // Two columns, each usual alone: few packets with the bytes of many.
+        let model = Model::learn(&table, &settings(Kind::Neighbours, Training::Apart)).expect("there is enough");
+        let row = unusual(&[(0, Cell::Number(2.0)), (1, Cell::Number(150_000.0))]);
+        assert!(surprise(&model, &row) > 2.0, "{}", surprise(&model, &row));
+    }
+
+    #[test]
+    fn normal_rows_are_told_as_rarely_as_their_probability_says() {
+        let fresh = traffic(20_000, 6);
+        let mut cells = Vec::new();
+        let (Values::Numbers(packets), Values::Numbers(bytes), Values::Numbers(ports), Values::Texts { names, places }) = (
+            &fresh.columns()[0].values,
+            &fresh.columns()[1].values,
+            &fresh.columns()[2].values,
+            &fresh.columns()[3].values,
+        ) else {
+            panic!("the table was made just above");
+        };
+        for row in 0..fresh.rows() {
+            cells.extend([
+                Cell::Number(packets[row]),
+                Cell::Number(bytes[row]),
+                Cell::Number(ports[row]),
+                Cell::Text(&names[places[row] as usize]),
+            ]);
+        }
+        for kind in Kind::ALL {
+            let model = Model::learn(&traffic(20_000, 5), &settings(kind, Training::Apart)).expect("there is enough");
+            let mut surprises = Vec::new();
+            model.surprises(&cells, &mut surprises);
+            for (bound, low, high) in [(1.0, 1600, 2400), (2.0, 130, 300), (3.0, 5, 45)] {
+                let told = surprises.iter().filter(|surprise| **surprise >= bound).count();
+                assert!(
+                    (low..=high).contains(&told),
+                    "{}, p 1e-{bound}: {told} of 20,000",
+                    kind.name()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn one_seed_gives_one_model_and_a_saved_one_judges_alike() {
+        for kind in Kind::ALL {
+            let learn = || Model::learn(&traffic(500, 5), &settings(kind, Training::Apart)).expect("there is enough");
+            let bytes = postcard::to_allocvec(&learn()).expect("a model has only plain parts");
+            assert_eq!(bytes, postcard::to_allocvec(&learn()).expect("the same"));
+            let again: Model = postcard::from_bytes(&bytes).expect("what was just written");
+            let row = unusual(&[(1, Cell::Number(3.0))]);
+            assert_eq!(surprise(&learn(), &row), surprise(&again, &row));
+        }
+    }
+
+    #[test]
+    fn a_missing_value_is_not_zero_and_constant_columns_say_nothing() {
+        let mut with_gaps = traffic(1000, 5).columns().to_vec();
+        if let Values::Numbers(packets) = &mut with_gaps[0].values {
+            packets.iter_mut().step_by(3).for_each(|value| *value = f64::NAN);
+        }
+        with_gaps.push(numbers("site", vec![7.0; 1000]));
+        let row = |first, site| {
+            let rest = [USUAL[1], USUAL[2], USUAL[3], site];
+            [&[first][..], &rest].concat()
+        };
+        for kind in Kind::ALL {
+            let model = Model::learn(&Table::new(with_gaps.clone()), &settings(kind, Training::Apart))
+                .expect("there is enough");
+            let missing = surprise(&model, &row(Cell::Missing, Cell::Number(7.0)));
+            let never = surprise(&model, &row(Cell::Number(-1e6), Cell::Number(7.0)));
+            assert!(
+                missing < 1.0 && never > missing + 0.5,
+                "{}: {missing} {never}",
+                kind.name()
+            );
+        }
+    }
+
+    #[test]
+    fn too_little_is_refused_with_its_reason() {
+        let settings = settings(Kind::Neighbours, Training::Judged);
+        let refused = |columns: Vec<Column>| Model::judge_itself(&Table::new(columns), &settings).err();
+        assert_eq!(refused(vec![]), Some(Unfit::NoColumn));
+        assert_eq!(refused(vec![numbers("a", vec![1.0])]), Some(Unfit::TooFew { rows: 1 }));
+        assert_eq!(refused(vec![numbers("a", vec![1.0; 50])]), Some(Unfit::Constant));
+        let many = (0..COLUMNS_MAX + 1).map(|_| numbers("a", vec![1.0; 9])).collect();
+        assert_eq!(
+            refused(many),
+            Some(Unfit::TooWide {
+                columns: COLUMNS_MAX + 1
+            })
+        );
+    }
+
+    #[test]
+    fn a_row_that_the_table_holds_once_is_the_strangest_of_it() {
+        let mut columns = traffic(60, 5).columns().to_vec();
+        for (column, strange) in columns.iter_mut().zip([500.0, 7.0, 8080.0]) {
+            if let Values::Numbers(values) = &mut column.values {
+                values[17] = strange;
+            }
+        }
+        for kind in Kind::ALL {
+            let told = Model::judge_itself(&Table::new(columns.clone()), &settings(kind, Training::Judged));
+            let told = told.expect("there is enough");
+            let strangest = (0..told.len()).max_by(|one, other| told[*one].total_cmp(&told[*other]));
+            assert_eq!(strangest, Some(17), "{}", kind.name());
+        }
+    }
+}
