@@ -222,11 +222,12 @@ def restore(program, folder, sources):
         with Role(program, "collect", folder, "collector") as collect:
             cluster.published(last - 1)
             collect.terminate()
+        records, _ = cluster.records("events")
         with Role(program, "detect", folder, "detector") as detect:
             while not detect.has_judged():
                 time.sleep(0.2)
-            print(f"{detect.metrics()['stakeout_entities']:,.0f} entities learned in {time.time() - detect.began:.0f} s, "
-                  f"{detect.memory() >> 20} MB; kept in "
+            print(f"{detect.metrics()['stakeout_entities']:,.0f} entities learned from {records} records in "
+                  f"{time.time() - detect.began:.0f} s, {detect.cpu_seconds():.1f} CPU s, {detect.memory() >> 20} MB; kept in "
                   f"{detect.terminate():.1f} s")
         copies = sum(path.stat().st_size for path in (folder / "detector/detect-detector").glob("*.state"))
         for how in ["its own copy", "the topic of state"]:
