@@ -5,11 +5,17 @@ Lets `stakeout run` follow a log of Zeek connections of so many distinct sources
 detectors. Then it is ended by SIGTERM and started, then killed while its journal is as long as it gets and started, and
 the time until `/readyz` answers is told with its memory before and after: what it holds (VmRSS) and the most that it held
 since its start (VmHWM). Memory before is the least that it held within five seconds of the last event.
+
+In between a detector is switched off and the configuration reloaded, while an event is pushed every 20 ms: an answer comes
+once the event is judged and durable, so the slowest answer tells how long judging has waited.
 """
 
 import argparse
+import http.client
 import pathlib
+import signal
 import tempfile
+import threading
 import time
 
 from serving import Service, load
@@ -60,6 +66,49 @@ def row(what, service, before):
     )
 
 
+def push(address, ended, slowest):
+    """Pushes an event every 20 ms until it has ended, and notes the slowest answer."""
+    connection = http.client.HTTPConnection(address, timeout=120)
+    while not ended.is_set():
+        begun = time.time()
+        event = f'{{"@timestamp":{int(begun * 1000)},"user":{{"name":"reload"}},"event":{{"category":"authentication"}}}}\n'
+        connection.request("POST", "/api/v1/events", event, {"Content-Type": "application/x-ndjson"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status >= 300:
+            raise SystemExit(f"answered {answer.status}")
+        slowest.append(time.time() - begun)
+        time.sleep(0.02)
+
+
+def reload(service, folder):
+    """Switches a detector off, and tells how long that took and how long judging waited."""
+    ended, before, during = threading.Event(), [], []
+    for held, change in ((before, False), (during, True)):
+        ended.clear()
+        pushing = threading.Thread(target=push, args=(service.address, ended, held))
+        pushing.start()
+        time.sleep(2)
+        if change:
+            begun, said = time.time(), len(service.said.read_text())
+            with (folder / "stakeout.yaml").open("a") as file:
+                file.write("detectors: { user_unusual_hour: off }\n")
+            service.child.send_signal(signal.SIGHUP)
+            while "configuration reloaded" not in service.said.read_text()[said:]:
+                if time.time() - begun > 120 or "not reloaded" in service.said.read_text()[said:]:
+                    raise SystemExit("it was not reloaded: " + service.said.read_text()[-2000:])
+                time.sleep(0.005)
+            took = time.time() - begun
+            time.sleep(1)
+        ended.set()
+        pushing.join()
+    print(
+        f"reload: taken up after {took:.2f} s; slowest of {len(during)} answers {max(during):.2f} s, "
+        f"before it {max(before):.2f} s; memory {service.memory('VmHWM') / 1e6:.0f} MB at most; load {load():.1f}",
+        flush=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", default="target/release/stakeout")
@@ -88,6 +137,7 @@ def main():
         print("| --- | --- | --- | --- | --- | --- |")
         with Service(wanted.program, folder) as service:
             row("after SIGTERM", service, before)
+            reload(service, folder)
             append(log, 2, wanted.sources)
             # The journal is at its longest where a snapshot is brought forward.
             longest = service.wait_until(

@@ -7,6 +7,7 @@ use serving::{Folder, Service, append, documents, key, recorded};
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Writes the configuration: the usual one, with these lines behind it.
@@ -310,4 +311,116 @@ fn what_the_process_has_given_up_is_refused_with_what_to_do() {
         &["a folder that no sink wrote to may need a restart of the service"],
     );
     service.terminate();
+}
+
+#[test]
+fn a_hangup_while_it_starts_ends_nothing_and_a_change_then_is_taken_up() {
+    let log = recorded();
+    let folder = Folder::new("reload-starting");
+    configure(&folder.0, "");
+    append(&folder.0, &log);
+    let service = Service::start(&folder.0);
+    service.wait_until_judged();
+    let usual = detectors(&service);
+    service.kill();
+    // SIGHUP every two milliseconds, from before it has said that it can be told so, and the change in the middle.
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "trap '' HUP; (for i in $(seq 400); do kill -HUP $$; sleep 0.002; done) & exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_stakeout"),
+    ]);
+    command.stdin(Stdio::null());
+    let path = folder.0.clone();
+    let change = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(40));
+        configure(&path, "detectors: { user_unusual_hour: off }\n");
+    });
+    let service = Service::start_in(&folder.0, command, None);
+    change.join().expect("no panic");
+    service.wait_until("the change is in force", |service| detectors(service) == usual - 1);
+    service.wait_until("it is told", |service| {
+        service.metric("stakeout_config_last_reload_successful") == Some(1.0)
+    });
+    // It works as before: another log is judged, and what was told stays told once.
+    let events = service.metric("stakeout_events_total").unwrap_or(0.0);
+    // A jump ahead is believed when others agree.
+    for second in 0..5 {
+        let line = format!(
+            "2026-03-20T08:00:0{second}.000000+00:00 gate sshd[9]: Failed password for root from 203.0.113.9 port 9 ssh2\n"
+        );
+        append(&folder.0, line.as_bytes());
+    }
+    service.wait_until("it goes on", |service| {
+        service.metric("stakeout_events_total").unwrap_or(0.0) > events
+    });
+    service.terminate();
+    assert!(!documents(&folder.0.join("alerts.json")).is_empty());
+}
+
+/// Twelve days of one account's logins, and one from a provider's network that it never used; in between the database of
+/// autonomous systems is another one, which calls the provider by another name, and `meanwhile`.
+fn told_over_other_systems(name: &str, meanwhile: impl Fn(Service, &Path) -> Service) -> Vec<String> {
+    let folder = Folder::new(name);
+    let database = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/asn.mmdb")).expect("a database");
+    fs::write(folder.0.join("asn.mmdb"), &database).expect("ours");
+    configure(
+        &folder.0,
+        "networks: { asn_database: asn.mmdb }\nbudget: { alerts_per_day: 100000 }\n",
+    );
+    let login = |day: usize, time: &str, address: &str| {
+        format!(
+            "2026-03-{day:02}T{time}.000000+00:00 gate sshd[20]: Accepted publickey for alice from {address} port 50122 ssh2\n"
+        )
+    };
+    let usual = (0..120).map(|number| {
+        let (day, hour) = (1 + number / 10, 8 + number % 10);
+        login(day, &format!("{hour:02}:17:05"), &format!("198.18.{}.7", number % 3))
+    });
+    append(&folder.0, usual.collect::<String>().as_bytes());
+    let service = Service::start(&folder.0);
+    service.wait_until_judged();
+    let (before, after) = (b"Example Hosting", b"Another Hosting");
+    let at = database.windows(before.len()).position(|bytes| bytes == before);
+    let mut other = database;
+    let at = at.expect("its name");
+    other[at..at + after.len()].copy_from_slice(after);
+    // As whole as a good updater writes it.
+    fs::write(folder.0.join("asn.new"), &other).expect("ours");
+    fs::rename(folder.0.join("asn.new"), folder.0.join("asn.mmdb")).expect("ours");
+    let service = meanwhile(service, &folder.0);
+    append(&folder.0, login(12, "18:40:00", "198.51.100.20").as_bytes());
+    append(&folder.0, login(13, "08:17:05", "198.18.1.7").as_bytes());
+    service.wait_until_judged();
+    service.terminate();
+    documents(&folder.0.join("alerts.json")).into_values().collect()
+}
+
+#[test]
+fn another_database_of_systems_is_taken_up_the_same_whenever_the_process_is_killed_around_it() {
+    let calm = told_over_other_systems("systems-calm", |service, _| {
+        reload(&service);
+        service
+    });
+    let named: Vec<_> = calm.iter().filter(|told| told.contains("Another Hosting")).collect();
+    assert!(!named.is_empty(), "the provider's new name is told: {calm:?}");
+    assert!(calm.iter().all(|told| !told.contains("Example Hosting")));
+    let before = told_over_other_systems("systems-before", |service, folder| {
+        service.kill();
+        Service::start(folder)
+    });
+    assert_eq!(calm, before, "killed before it was taken up");
+    let after = told_over_other_systems("systems-after", |service, folder| {
+        reload(&service);
+        service.kill();
+        Service::start(folder)
+    });
+    assert_eq!(calm, after, "killed after it was taken up");
+    let within = told_over_other_systems("systems-within", |service, folder| {
+        service.signal("HUP");
+        service.kill();
+        Service::start(folder)
+    });
+    assert_eq!(calm, within, "killed while it was taken up");
 }

@@ -6,6 +6,7 @@
 //! came after it is read from the journal again. Same records, same alerts: so state is never behind and never twice.
 //! The store knows bytes and numbers; what they mean is its caller's.
 
+mod compaction;
 mod known;
 mod snapshot;
 
@@ -13,7 +14,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use snapshot::{SnapshotReader, SnapshotWriter};
@@ -126,6 +127,8 @@ pub struct Store {
     failed: AtomicBool,
     /// Where the records and alerts of a commit go that may be durable although it failed.
     doubtful: Mutex<Option<Numbers>>,
+    /// How large the database's file was when room was last given back; 0 before.
+    compacted_bytes: AtomicU64,
     /// The next commit is said to have failed once it is durable.
     #[cfg(test)]
     fails_wrongly: AtomicBool,
@@ -167,6 +170,7 @@ impl Store {
             database: Mutex::new(Some(Arc::new(database))),
             failed: AtomicBool::new(false),
             doubtful: Mutex::new(None),
+            compacted_bytes: AtomicU64::new(0),
             #[cfg(test)]
             fails_wrongly: AtomicBool::new(false),
         };

@@ -81,7 +81,13 @@ impl Keeper {
             journal_bytes,
         } = written;
         let thread = std::thread::Builder::new().name("snapshot".to_owned());
-        let thread = thread.spawn(move || store.finish_snapshot(writer, next_record, &[]));
+        let thread = thread.spawn(move || {
+            store.finish_snapshot(writer, next_record, &[])?;
+            if let Err(failure) = store.give_back() {
+                tracing::warn!(%failure, "room on the disk could not be given back");
+            }
+            Ok(())
+        });
         match thread {
             Ok(thread) => self.finishing = Some(Finishing { thread, journal_bytes }),
             // The snapshot before it still counts, and the journal goes on from there.
