@@ -12,8 +12,11 @@ use crate::domain::{Entity, EntityHash, KEY_GROUPS, Timestamp};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-/// Hashed baselines that the entities of a full key group share.
-const SHARED: u64 = 16;
+/// Hashed baselines that the entities of a full key group share: one for so many that have their own. One that is full of
+/// the values of all who share it takes 2.5 kB, which is then 10 bytes for each entity of 400 to 600,
+const OWN_FOR_A_SHARED: u32 = 256;
+/// and so many at most.
+const SHARED_MAX: u32 = 16;
 /// Cells of a key group's sketch of contacts, in each of its two rows.
 const CONTACT_CELLS: usize = 512;
 /// Contacts after which a pair has state of its own.
@@ -132,9 +135,10 @@ impl Table {
             }));
         }
         self.shared_visits += 1;
-        let name = format!("\u{1}\u{6}shared{}", hash.0 % SHARED);
+        let place = hash.0 % u64::from(bounds.shared());
+        let name = format!("\u{1}\u{6}shared{place}");
         // The key group stays the entity's own, so that the shared state moves with it.
-        let shared_hash = EntityHash((hash.0 & !0x003f_ffff_ffff_ffff) | (hash.0 % SHARED));
+        let shared_hash = EntityHash((hash.0 & !0x003f_ffff_ffff_ffff) | place);
         if let Some(row) = self.find(shared_hash, name.as_bytes()) {
             return Found::Row(row);
         }
@@ -350,6 +354,13 @@ pub struct Bounds {
     pub entities_per_key_group_max: u32,
 }
 
+impl Bounds {
+    /// Baselines that the entities beyond the bound of a key group share.
+    fn shared(&self) -> u32 {
+        (self.entities_per_key_group_max / OWN_FOR_A_SHARED).clamp(1, SHARED_MAX)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +380,17 @@ mod tests {
         };
         table.row_mut(number).expect("a row").last = now;
         number
+    }
+
+    #[test]
+    fn what_is_shared_is_a_small_part_of_what_is_not() {
+        for (most, shared) in [(1, 1), (100, 1), (1000, 3), (4096, 16), (1_000_000, 16)] {
+            let bounds = Bounds {
+                pair: false,
+                entities_per_key_group_max: most,
+            };
+            assert_eq!(bounds.shared(), shared, "of {most}");
+        }
     }
 
     #[test]
