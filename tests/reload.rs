@@ -424,3 +424,46 @@ fn another_database_of_systems_is_taken_up_the_same_whenever_the_process_is_kill
     });
     assert_eq!(calm, within, "killed while it was taken up");
 }
+
+#[test]
+fn what_changes_nothing_that_is_found_is_taken_up_without_a_snapshot() {
+    let log = recorded();
+    let half = line_of(&log, "2026-03-11T10:25:");
+    let told = |name: &str, meanwhile: &dyn Fn(Service, &Path) -> Service| {
+        let folder = Folder::new(name);
+        let written = |assets: &str| {
+            let text = format!(
+                "http: {{ listen: '127.0.0.1:0' }}\ninputs: {{ files: ['{0}/*.log'] }}\n{assets}\
+                 store: {{ commit_every: 100ms, snapshot_every: 1h }}\nbudget: {{ alerts_per_day: 1000 }}\n\
+                 sinks: [{{ type: file, path: '{0}/alerts.json' }}]\n",
+                folder.0.display()
+            );
+            write(&folder.0, &text);
+        };
+        written("");
+        append(&folder.0, &log[..half]);
+        let service = Service::start(&folder.0);
+        service.wait_until_judged();
+        let snapshots = |service: &Service| service.metric("stakeout_store_snapshot_seconds_count");
+        let before = snapshots(&service);
+        written("assets:\n  - { name: the whole house, address: 0.0.0.0/0, criticality: high }\n");
+        reload(&service);
+        assert_eq!(snapshots(&service), before, "nothing was written");
+        let service = meanwhile(service, &folder.0);
+        append(&folder.0, &log[half..]);
+        service.wait_until_judged();
+        service.terminate();
+        documents(&folder.0.join("alerts.json"))
+    };
+    let calm = told("reload-assets", &|service, _| service);
+    assert!(calm.values().any(|told| told.contains("the whole house")), "{calm:?}");
+    assert!(
+        calm.values().any(|told| !told.contains("the whole house")),
+        "some were told before"
+    );
+    let killed = told("reload-assets-killed", &|service, folder| {
+        service.kill();
+        Service::start(folder)
+    });
+    assert_eq!(calm, killed);
+}

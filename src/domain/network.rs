@@ -290,6 +290,11 @@ impl Networks {
         }
     }
 
+    /// Whether these have the same prefixes and names, whatever their databases of autonomous systems say.
+    pub fn has_prefixes_of(&self, other: &Networks) -> bool {
+        (&self.internal, &self.named) == (&other.internal, &other.named)
+    }
+
     /// The network that newness is judged by: the autonomous system of an outside address where a database knows it,
     /// else its /24 or /48.
     pub fn neighbourhood(&self, address: IpAddr) -> Neighbourhood<'_> {

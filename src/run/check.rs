@@ -43,6 +43,23 @@ pub struct Site {
 }
 
 impl Site {
+    /// Whether this finds and tells the same incidents as another one with the same definitions and database of autonomous
+    /// systems: what is collected, where alerts go, and what they say beside, may differ.
+    pub fn finds_as(&self, other: &Site) -> bool {
+        let (own, others) = (&self.config, &other.config);
+        let settings = |config: &Config| -> Vec<_> {
+            let settings = config.detectors.iter();
+            settings
+                .map(|setting| (setting.id.clone(), setting.is_off, setting.at_least, setting.level))
+                .collect()
+        };
+        own.networks.has_prefixes_of(&others.networks)
+            && own.timezone == others.timezone
+            && own.alerts_per_day.to_bits() == others.alerts_per_day.to_bits()
+            && own.bounds == others.bounds
+            && settings(own) == settings(others)
+    }
+
     /// The bounds of the engine.
     pub fn engine_bounds(&self) -> EngineBounds {
         let most = self.config.bounds.entities_per_key_group_max;
@@ -94,6 +111,11 @@ impl Texts {
     /// What they say, or every mistake in them.
     pub fn site(&self) -> Result<Site, Vec<Mistake>> {
         site(self)
+    }
+
+    /// Whether these have the definitions of others, and their database of autonomous systems.
+    pub fn define_as(&self, other: &Texts) -> bool {
+        (&self.detectors, &self.systems) == (&other.detectors, &other.systems)
     }
 
     /// Whether these judge as others do but for a database of autonomous systems that is another one now.

@@ -322,7 +322,21 @@ impl Core {
     /// From the next record on, this judges. What was learned by detectors that stay the same goes on. A snapshot that
     /// names what judges is durable before anything is judged so, and then taken up as after a kill. When that can't be
     /// written, the inner error tells why, and everything is as it was.
+    ///
+    /// Where the same is found and only what is collected or said of it changes, the state goes on as it is: until the next
+    /// snapshot names the new texts, a kill has the old ones judge the records since, to the same alerts, all of which were
+    /// told.
     fn change(&mut self, next: Judging) -> anyhow::Result<anyhow::Result<Changed>> {
+        if self.judging.texts.define_as(&next.texts) && self.judging.site.finds_as(&next.site) {
+            self.judging = next;
+            return Ok(Ok(Changed {
+                restored: Restored {
+                    kept: self.definitions().len(),
+                    ..Restored::default()
+                },
+                definitions: self.definitions(),
+            }));
+        }
         let feed = match next.feed() {
             Ok(feed) => feed,
             Err(error) => return Ok(Err(error)),
