@@ -18,7 +18,7 @@ use crate::domain::{Alert, Definition, Duration, Timestamp};
 use crate::edge::collector::{Content, Deliveries, Delivery, Origin, Receipt, Waited, now};
 use crate::edge::sink::{Letterhead, Told};
 use crate::edge::store::{Commit, SnapshotReader, Store, StoreFailure};
-use crate::engine::decoder::log::{Ends, Format, LineContext, detect, year_of_first_line};
+use crate::engine::decoder::log::{Ends, Format, LineContext, detect_live, year_of_first_line};
 use crate::engine::feed::{Feed, FeedProblem, Opening, Record, RecordProblem};
 use crate::engine::pipeline::Engine;
 use crate::engine::program::Program;
@@ -447,7 +447,7 @@ impl Core {
         });
         let held = &mut unknown.bytes;
         held.extend_from_slice(lines);
-        let Some(format) = fixed_format(origin).or_else(|| detect(held)) else {
+        let Some(format) = fixed_format(origin).or_else(|| detect_live(held)) else {
             if held.len() > UNKNOWN_BYTES_MAX {
                 self.status.unknown_format(held);
                 held.clear();

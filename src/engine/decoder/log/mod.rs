@@ -229,9 +229,30 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     best.map(|(format, _)| format)
 }
 
+/// Lines after which an input that goes on may be taken for [`Format::Text`].
+const TEXT_LINES_SURE: usize = 10;
+
+/// The format of an input that has given these whole lines so far and goes on. As [`detect`], but that more lines are waited
+/// for where it could only be [`Format::Text`]: a first line of another format may look like it.
+pub fn detect_live(head: &[u8]) -> Option<Format> {
+    let is_sure =
+        |format: &Format| *format != Format::Text || memchr::memchr_iter(b'\n', head).count() >= TEXT_LINES_SURE;
+    detect(head).filter(is_sure)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_input_that_goes_on_is_text_when_nothing_else_has_come_for_a_while() {
+        let line = "2026-03-02T09:12:41Z hello there\n";
+        assert_eq!(detect(line.as_bytes()), Some(Format::Text));
+        assert_eq!(detect_live(line.as_bytes()), None);
+        assert_eq!(detect_live(line.repeat(10).as_bytes()), Some(Format::Text));
+        let syslog = format!("{line}2026-03-02T09:12:42Z web app[7]: hello\n");
+        assert_eq!(detect_live(syslog.as_bytes()), Some(Format::Syslog));
+    }
 
     #[test]
     fn a_format_is_told_from_content() {
