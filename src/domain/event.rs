@@ -302,6 +302,12 @@ impl Event {
         self.0.present[index / 64] & (1 << (index % 64)) != 0
     }
 
+    /// Whether the field has more than one value.
+    pub fn has_several(&self, field: Field) -> bool {
+        let index = field as usize;
+        self.0.several[index / 64] & (1 << (index % 64)) != 0
+    }
+
     /// The bits of the fields that have a value; bit `field as usize`.
     pub fn present(&self) -> &[u64; Field::WORDS] {
         &self.0.present
@@ -322,7 +328,7 @@ impl Event {
         let first = usize::from(self.0.first[index]);
         let slots = if !self.has(field) {
             &[]
-        } else if self.0.several[index / 64] & (1 << (index % 64)) == 0 {
+        } else if !self.has_several(field) {
             &self.0.slots[first..=first]
         } else {
             &self.0.slots[first..]

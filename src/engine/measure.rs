@@ -91,7 +91,10 @@ impl Distinct {
 
     /// How many different values there are, rounded to a whole number.
     pub fn count(&self) -> f64 {
-        self.count.round()
+        match self.values {
+            Held::Exact(_) => self.count,
+            Held::Sketch { .. } => self.count.round(),
+        }
     }
 
     /// The summed weight of the different values, rounded to a whole number.

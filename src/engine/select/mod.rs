@@ -97,9 +97,14 @@ impl Node {
             }
             Node::Not(node) => !node.matches(event),
             Node::Present(field) => event.has(*field),
-            Node::Some(field, predicates) => event
-                .values(*field)
-                .any(|value| predicates.iter().any(|predicate| predicate.meets(value, event))),
+            Node::Some(field, predicates) => {
+                let meets = |value| predicates.iter().any(|predicate| predicate.meets(value, event));
+                if event.has_several(*field) {
+                    event.values(*field).any(meets)
+                } else {
+                    event.get(*field).is_some_and(meets)
+                }
+            }
             Node::Keyword(pattern) => event
                 .fields()
                 .any(|(_, value)| with_text(value, |text| pattern.matches(text))),
