@@ -2,7 +2,8 @@
 //!
 //! `tests/earlier` holds the state that version 0.1 wrote after the first three days of the log made here, with its
 //! detectors. `engine-8.state` is of format 8, all entities in one piece; `engine-9.state` of format 9, a piece for each key
-//! group.
+//! group; `engine-10.state` of format 10. The values of their categories had weights that were not rounded, so that numbers
+//! may differ in their fourth digit.
 
 mod program;
 
@@ -56,8 +57,24 @@ fn told(log: &Path, state: &Path) -> String {
     ran.stdout
 }
 
+/// Whether two texts are the same but for numbers that differ by less than a thousandth.
+fn are_alike(one: &str, other: &str) -> bool {
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let words = |text: &str| text.split(is_of_number).collect::<String>();
+    let numbers = |text: &str| -> Vec<String> {
+        let numbers = text.split(|c| !is_of_number(c)).filter(|number| !number.is_empty());
+        numbers.map(str::to_owned).collect()
+    };
+    let is_near = |(one, other): (&String, &String)| match (one.parse::<f64>(), other.parse::<f64>()) {
+        (Ok(a), Ok(b)) => (a - b).abs() <= 1e-3 * a.abs().max(b.abs()),
+        _ => one == other,
+    };
+    let (ours, theirs) = (numbers(one), numbers(other));
+    words(one) == words(other) && ours.len() == theirs.len() && ours.iter().zip(&theirs).all(is_near)
+}
+
 #[test]
-fn state_of_formats_8_and_9_judges_as_if_this_version_had_learned_it() {
+fn state_of_earlier_formats_judges_as_if_this_version_had_learned_it() {
     let folder = Folder::new("earlier-state");
     let first = folder.file("first.log", log(0..72));
     let second = folder.file("second.log", log(72..76));
@@ -66,11 +83,12 @@ fn state_of_formats_8_and_9_judges_as_if_this_version_had_learned_it() {
     let expected = told(&second, &now);
     assert!(expected.lines().count() >= 3, "the ports are told: {expected}");
 
-    for name in ["engine-8.state", "engine-9.state"] {
+    for name in ["engine-8.state", "engine-9.state", "engine-10.state"] {
         let earlier = folder.0.join(name);
         fs::create_dir(&earlier).expect("a folder");
         fs::copy(at_home(name), earlier.join("engine.state")).expect("the state is there");
-        assert_eq!(told(&second, &earlier), expected, "{name}");
+        let told = told(&second, &earlier);
+        assert!(are_alike(&told, &expected), "{name}: {told} is not {expected}");
     }
 }
 

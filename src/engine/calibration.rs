@@ -199,7 +199,7 @@ impl Summary for CalibrationSummary {
 
 /// Reads the votes by class. There were two, whose windows stood in one list: 24 for each, and one for an incident's.
 fn classes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Tally; CLASSES], D::Error> {
-    if !earlier::is_earlier() {
+    if !earlier::is_before(earlier::NEWNESS) {
         return Deserialize::deserialize(deserializer);
     }
     let earlier: [(Vec<u64>, [u64; VOTER_WORDS]); 2] = Deserialize::deserialize(deserializer)?;

@@ -19,8 +19,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 10;
-/// The form before it: a piece for each key group.
+pub const FORMAT: u16 = 11;
+/// The form before it, whose values of categories were not packed yet.
+const FORMAT_LONG_VALUES: u16 = 10;
+/// The form before that: a piece for each key group.
 const FORMAT_GROUPED: u16 = 9;
 /// The form before that: one piece with all entities in it.
 const FORMAT_EARLIER: u16 = 8;
@@ -43,11 +45,11 @@ pub(super) struct Saved<'a, E> {
 
 /// What the first piece of a saved state holds.
 pub(super) enum Head {
-    /// The head; entities follow in pieces.
-    Newest(Saved<'static, SavedEntities>),
-    /// The head; key groups follow, each in a piece.
+    /// The head; entities follow in pieces, which are to be read in the form of this format.
+    Newest(Saved<'static, SavedEntities>, u16),
+    /// The head; key groups follow, each in a piece, which are to be read in the form of this format.
     // TODO: drop once states of format 9 are gone (0.3).
-    Grouped(Saved<'static, SavedEntities>),
+    Grouped(Saved<'static, SavedEntities>, u16),
     /// All of it.
     // TODO: drop once states of format 8 are gone (0.3).
     Earlier(Saved<'static, SavedEarlier>),
@@ -100,10 +102,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, SnapshotProblem> {
     let Some((format, body)) = bytes.split_first_chunk::<2>() else {
         return Err(SnapshotProblem::TooShort { bytes: bytes.len() });
     };
-    match u16::from_le_bytes(*format) {
-        FORMAT => whole(body).map(Head::Newest),
-        FORMAT_GROUPED => whole(body).map(Head::Grouped),
-        FORMAT_EARLIER => earlier::reading(|| whole(body)).map(Head::Earlier),
+    let format = u16::from_le_bytes(*format);
+    match format {
+        FORMAT => whole(body).map(|saved| Head::Newest(saved, format)),
+        FORMAT_LONG_VALUES => earlier::reading(format, || whole(body)).map(|saved| Head::Newest(saved, format)),
+        FORMAT_GROUPED => earlier::reading(format, || whole(body)).map(|saved| Head::Grouped(saved, format)),
+        FORMAT_EARLIER => earlier::reading(format, || whole(body)).map(Head::Earlier),
         found => Err(SnapshotProblem::UnknownFormat { found }),
     }
 }

@@ -8,9 +8,9 @@
 //! to the entity (see `strength.rs`), the discount as the share of its values that were seen about once, each shrunk to
 //! the group's, one vote an entity.
 //!
-//! Up to [`Category::VALUES_MAX`] values are kept exactly, 8 bytes each (a 32-bit print of the hash: two values of an
-//! entity are mistaken for each other once in 10^8), two in place, more allocated as they come. Past that the lightest goes to a filter
-//! (see `lost.rs`), and the answer is coarser: a value that may have been lost is judged as all lost ones together.
+//! Up to [`Category::VALUES_MAX`] values are kept exactly, five bytes each (see `values.rs`). Past that the lightest goes to
+//! a filter (see `lost.rs`), and the answer is coarser: a value that may have been lost is judged as all lost ones
+//! together.
 //!
 //! One new value among `n` is no stranger than about 1 in n, and twenty of them together are: how many values of a window
 //! are new is a second question, of the window (see `burst.rs`).
@@ -19,25 +19,62 @@ use super::burst::{BurstPrior, BurstSummary, Bursts, NewsLaw};
 use super::decay::power;
 use super::judgement::{Judgement, largest_usual};
 use super::lost::Lost;
+use super::prevalence::{CELLS, Prevalence, ROWS, cell};
 use super::strength::{DEFINITION_ENTITIES, StrengthPrior, StrengthSummary};
+use super::values::{self, Fade, Kept, Values, print};
 use super::{Baseline, Decay, Expected, Learned, Memory, NormalIf, Scale, Summary, Tail};
 use crate::domain::earlier;
 use serde::{Deserialize, Deserializer, Serialize};
-use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// The predictive distribution of a category.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "SavedCategory")]
 pub struct Category {
-    /// Two of them take the room of a pointer to more.
-    values: SmallVec<[Kept; 2]>,
+    values: Values,
     /// What not every entity has.
-    #[serde(deserialize_with = "aside")]
     aside: Option<Box<Aside>>,
     /// Forgotten number of values that were new to the entity, its first one not counted.
     news: f32,
     /// How many values, from the first on, the group has been told of.
     told: u8,
+    /// What the weights of the values are worth.
+    fade: Fade,
+}
+
+/// A category as it was saved.
+#[derive(Deserialize)]
+struct SavedCategory {
+    values: values::Saved,
+    #[serde(deserialize_with = "aside")]
+    aside: Option<Box<Aside>>,
+    news: f32,
+    told: u8,
+    #[serde(deserialize_with = "earlier::packed")]
+    fade: Fade,
+}
+
+impl From<SavedCategory> for Category {
+    fn from(saved: SavedCategory) -> Self {
+        let SavedCategory {
+            values,
+            mut aside,
+            news,
+            told,
+            fade,
+        } = saved;
+        let lost = aside.as_mut().and_then(|aside| aside.lost.as_mut());
+        if let Some(lost) = lost.filter(|_| values.had_long_prints) {
+            lost.take_any_for_lost();
+        }
+        Category {
+            values: values.values,
+            aside,
+            news,
+            told,
+            fade,
+        }
+    }
 }
 
 /// What not every entity has.
@@ -47,12 +84,6 @@ struct Aside {
     lost: Option<Box<Lost>>,
     /// How many new values came together.
     bursts: Bursts,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Kept {
-    print: u32,
-    weight: f32,
 }
 
 /// Whether an entity is known to have had a value.
@@ -109,23 +140,8 @@ pub struct CategorySummary {
     once: u64,
 }
 
-/// How many of a group's entities have a value, and what share of all that are had is no more common.
-#[derive(Debug, PartialEq)]
-struct Prevalence {
-    entities: u64,
-    cells: Vec<u32>,
-    /// Counts that occur, ascending, with the share of all (entity, value) pairs at or below them.
-    shares: Vec<(u32, f64)>,
-    /// The share that a value nobody has can claim.
-    unseen: f64,
-}
-
-const ROWS: usize = 2;
-const CELLS: usize = 2048;
 /// A value lighter than this is forgotten.
 const WEIGHT_MIN: f32 = 0.02;
-/// Room for more values than this is given back.
-const ROOM_MAX: usize = 4;
 /// How many values of its own an entity's discount needs against the group's.
 const DISCOUNT_WEIGHT: f64 = 10.0;
 const GROUP_ENTITIES_MIN: u64 = 8;
@@ -153,7 +169,9 @@ impl CategoryPrior {
     pub fn rarity(&self, hash: u64) -> f64 {
         match &self.prevalence {
             None => 1.0,
-            Some(prevalence) => (1.0 - f64::from(prevalence.count(hash)) / prevalence.entities as f64).clamp(0.0, 1.0),
+            Some(prevalence) => {
+                (1.0 - f64::from(prevalence.count(hash)) / prevalence.entities() as f64).clamp(0.0, 1.0)
+            }
         }
     }
 
@@ -166,58 +184,9 @@ impl CategoryPrior {
     }
 }
 
-impl Prevalence {
-    fn of(summary: &CategorySummary) -> Self {
-        let row = summary.cells.get(..CELLS).unwrap_or(&[]);
-        let mut counts: Vec<u32> = row.iter().copied().filter(|count| *count > 0).collect();
-        counts.sort_unstable();
-        let total: f64 = counts.iter().map(|count| f64::from(*count)).sum();
-        let once = counts.iter().filter(|count| **count == 1).count() as f64;
-        // Good and Turing: as much is still unseen as was seen once.
-        let unseen = (once + 1.0) / (total + 2.0);
-        let mut shares: Vec<(u32, f64)> = Vec::new();
-        let mut sum = 0.0;
-        for count in counts {
-            sum += f64::from(count);
-            let share = unseen + (1.0 - unseen) * sum / total;
-            match shares.last_mut() {
-                Some((last, held)) if *last == count => *held = share,
-                _ => shares.push((count, share)),
-            }
-        }
-        Prevalence {
-            entities: summary.entities.max(1),
-            cells: summary.cells.clone(),
-            shares,
-            unseen: unseen.min(1.0),
-        }
-    }
-
-    fn count(&self, hash: u64) -> u32 {
-        (0..ROWS)
-            .map(|row| self.cells.get(cell(row, print(hash))).copied().unwrap_or(0))
-            .min()
-            .unwrap_or(0)
-    }
-
-    fn mass(&self, count: u32) -> (f64, f64) {
-        let upto = self.shares.partition_point(|(held, _)| *held <= count);
-        let below = self.shares.partition_point(|(held, _)| *held < count);
-        let at = |index: usize| match index.checked_sub(1).and_then(|i| self.shares.get(i)) {
-            Some((_, share)) => *share,
-            None => self.unseen,
-        };
-        if count == 0 {
-            (self.unseen, 0.0)
-        } else {
-            (at(upto), at(below))
-        }
-    }
-}
-
 /// Reads what lies aside; that was the lost values alone.
 fn aside<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Aside>>, D::Error> {
-    if !earlier::is_earlier() {
+    if !earlier::is_before(earlier::NEWNESS) {
         return Option::deserialize(deserializer);
     }
     let lost: Option<Box<Lost>> = Option::deserialize(deserializer)?;
@@ -244,16 +213,6 @@ fn mass(weight: f32, discount: f64) -> f64 {
     f64::from(weight) - discount * f64::from(weight.min(1.0))
 }
 
-/// Where a print is counted: a row takes its low bits, the next its high ones.
-fn cell(row: usize, print: u32) -> usize {
-    row * CELLS + ((print >> (16 * row)) as usize) % CELLS
-}
-
-/// The print of a value's hash. A print is its own print.
-pub fn print(hash: u64) -> u32 {
-    (hash ^ (hash >> 32)) as u32
-}
-
 impl Category {
     /// How many values an entity keeps exactly.
     pub const VALUES_MAX: usize = 32;
@@ -261,7 +220,7 @@ impl Category {
     /// Whether the value of this hash is in the entity's memory.
     pub fn novelty(&self, hash: u64) -> Novelty {
         let print = print(hash);
-        if self.values.iter().any(|kept| kept.print == print) {
+        if self.values.weight_of(print, self.fade).is_some() {
             Novelty::Known
         } else if self.lost().is_some_and(|lost| lost.may_hold(print)) {
             Novelty::Unsure
@@ -275,12 +234,15 @@ impl Category {
         self.values.len()
     }
 
+    fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
+        self.values.iter(self.fade)
+    }
+
     /// Weighted number of values, and of those that were seen about once.
     fn variety(&self) -> (f64, f64) {
-        let all = self.values.iter().map(|kept| f64::from(kept.weight.min(1.0))).sum();
+        let all = self.kept().map(|kept| f64::from(kept.weight.min(1.0))).sum();
         let once = self
-            .values
-            .iter()
+            .kept()
             .filter(|kept| kept.weight <= 1.0)
             .map(|kept| f64::from(kept.weight))
             .sum();
@@ -310,7 +272,7 @@ impl Category {
         let discount = self.discount(prior);
         let sum = self.weight();
         let strength = prior.strength.strength(f64::from(self.news), sum);
-        let kept: f64 = self.values.iter().map(|kept| mass(kept.weight, discount)).sum();
+        let kept: f64 = self.kept().map(|kept| mass(kept.weight, discount)).sum();
         let gone = sum + strength - kept;
         (gone - self.lost_weight() + discount * self.lost_values()) / (sum + strength)
     }
@@ -384,20 +346,20 @@ impl Category {
 
     /// Forgotten weight of all values, lost ones included.
     fn weight(&self) -> f64 {
-        self.lost_weight() + self.values.iter().map(|kept| f64::from(kept.weight)).sum::<f64>()
+        self.lost_weight() + self.kept().map(|kept| f64::from(kept.weight)).sum::<f64>()
     }
 
     /// Tells the group of the values that it does not know yet that this entity has.
     pub fn tell(&mut self, summary: &mut CategorySummary) {
-        let untold = self.values.get(usize::from(self.told)..).unwrap_or(&[]);
-        if untold.is_empty() {
+        let told = usize::from(self.told);
+        if told >= self.values.len() {
             return;
         }
         if summary.cells.is_empty() {
             summary.cells = vec![0; ROWS * CELLS];
         }
         summary.entities += u64::from(self.told == 0);
-        for kept in untold {
+        for kept in self.kept().skip(told) {
             for row in 0..ROWS {
                 if let Some(count) = summary.cells.get_mut(cell(row, kept.print)) {
                     *count = count.saturating_add(1);
@@ -420,20 +382,10 @@ impl Category {
         }
     }
 
-    fn keep(&mut self, new: Kept) {
-        if self.values.len() == self.values.capacity() {
-            let more = if self.values.len() < 4 { 2 } else { 4 };
-            self.values.reserve_exact(more);
-        }
-        self.values.push(new);
-    }
-
     /// Gives up the lightest value, of two equally light ones the one that the group knows longer.
     fn lose_lightest(&mut self) {
-        let lightest = (0..self.values.len()).min_by(|a, b| self.values[*a].weight.total_cmp(&self.values[*b].weight));
-        if let Some(index) = lightest {
-            let gone = self.values.remove(index);
-            self.told -= u8::from(index < usize::from(self.told));
+        if let Some((place, gone)) = self.values.take_lightest(self.fade) {
+            self.told -= u8::from(place < usize::from(self.told));
             let aside = self.aside.get_or_insert_default();
             aside.lost.get_or_insert_default().take_in(gone.print, gone.weight);
         }
@@ -448,15 +400,7 @@ impl Baseline for Category {
     fn age(&mut self, windows: u64, decay: &Decay) {
         let kept = power(decay.slow(), windows) as f32;
         self.news *= kept;
-        for value in &mut self.values {
-            value.weight *= kept;
-        }
-        let told = self.values.iter().take(usize::from(self.told));
-        self.told -= told.filter(|value| value.weight < WEIGHT_MIN).count() as u8;
-        self.values.retain(|value| value.weight >= WEIGHT_MIN);
-        if self.values.len() + ROOM_MAX < self.values.capacity() {
-            self.values.shrink_to_fit();
-        }
+        self.told -= self.values.age(&mut self.fade, kept, WEIGHT_MIN, self.told.into()) as u8;
         if let Some(aside) = &mut self.aside {
             aside.age(kept, power(decay.fast(), windows) as f32);
             self.aside
@@ -472,14 +416,12 @@ impl Baseline for Category {
         let total = sum + strength;
         let mass = |weight: f32| mass(weight, discount);
         // What goes for one that was lost is at least what is new.
-        let gone = total - self.values.iter().map(|kept| mass(kept.weight)).sum::<f64>();
+        let gone = total - self.kept().map(|kept| mass(kept.weight)).sum::<f64>();
         let (p, beyond) = match self.novelty(seen) {
             Novelty::Known => {
-                let print = print(seen);
-                let found = self.values.iter().find(|kept| kept.print == print);
-                let found = found.map_or(0.0, |kept| kept.weight);
+                let found = self.values.weight_of(print(seen), self.fade).unwrap_or(0.0);
                 let (mut p, mut beyond) = (gone, gone);
-                for kept in &self.values {
+                for kept in self.kept() {
                     if kept.weight <= found {
                         p += mass(kept.weight);
                     }
@@ -506,8 +448,7 @@ impl Baseline for Category {
     /// Takes one value of a window into the memory; does not forget (see [`Baseline`]).
     fn learn(&mut self, _prior: &CategoryPrior, _scale: Scale, seen: u64, _decay: &Decay) -> Learned {
         let print = print(seen);
-        if let Some(kept) = self.values.iter_mut().find(|kept| kept.print == print) {
-            kept.weight += 1.0;
+        if self.values.count(print, self.fade) {
             return Learned::Usual;
         }
         let is_first = self.values.is_empty() && self.lost().is_none();
@@ -518,7 +459,7 @@ impl Baseline for Category {
         if full {
             self.lose_lightest();
         }
-        self.keep(Kept { print, weight: 1.0 });
+        self.values.push(print, self.fade);
         if full { Learned::Bounded } else { Learned::Usual }
     }
 
@@ -581,7 +522,8 @@ impl Baseline for Category {
             discount: (once / variety).min(0.95),
             strength: definition.strength.taught(&summary.strength),
             bursts: definition.bursts.taught(&summary.bursts),
-            prevalence: (summary.entities >= GROUP_ENTITIES_MIN).then(|| Arc::new(Prevalence::of(summary))),
+            prevalence: (summary.entities >= GROUP_ENTITIES_MIN)
+                .then(|| Arc::new(Prevalence::of(summary.entities, &summary.cells))),
         }
     }
 }

@@ -20,6 +20,7 @@ mod judgement;
 mod lost;
 mod magnitude;
 mod moments;
+mod prevalence;
 #[cfg(test)]
 mod proof;
 #[cfg(test)]
@@ -31,8 +32,9 @@ mod solve;
 mod strength;
 pub mod tail;
 mod time_of_week;
+mod values;
 
-pub use category::{Category, CategoryPrior, CategorySummary, News, Novelty, print};
+pub use category::{Category, CategoryPrior, CategorySummary, News, Novelty};
 pub use count::{Count, CountPrior, CountSummary};
 pub use decay::Decay;
 pub(in crate::engine) use decay::{power, weight_of};
@@ -44,6 +46,7 @@ pub use ratio::{Attempts, Ratio, RatioPrior, RatioSummary};
 
 pub use season::{Scale, Season, SeasonSummary, SeasonVote};
 pub use time_of_week::{HOURS, TimeOfWeek, TimeOfWeekPrior, TimeOfWeekSummary};
+pub use values::print;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

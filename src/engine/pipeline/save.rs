@@ -1,7 +1,7 @@
 //! The engine's state between two events, in pieces.
 
 use super::{Engine, Partitions};
-use crate::domain::Alert;
+use crate::domain::{Alert, earlier};
 use crate::engine::partition::{self, Restoring, SavedEntities, SavedGroup};
 use crate::engine::program::Program;
 use crate::engine::snapshot::{self, Head, Saved, SnapshotProblem};
@@ -152,21 +152,21 @@ impl Partitions {
         mut next: impl FnMut(&mut Vec<u8>) -> Result<bool, E>,
     ) -> Result<(Triage, Restored), E> {
         match snapshot::read(first)? {
-            Head::Newest(saved) => {
+            Head::Newest(saved, format) => {
                 let (entities, rest) = saved.split();
                 let mut restoring = self.restoring(entities, &rest)?;
                 let mut piece = Vec::new();
                 while next(&mut piece)? {
-                    restoring.take_up(&piece)?;
+                    earlier::reading(format, || restoring.take_up(&piece))?;
                 }
                 Ok(self.take_up(restoring, rest)?)
             }
-            Head::Grouped(saved) => {
+            Head::Grouped(saved, format) => {
                 let (entities, rest) = saved.split();
                 let mut restoring = self.restoring(entities, &rest)?;
                 let mut piece = Vec::new();
                 while next(&mut piece)? {
-                    let group: SavedGroup = snapshot::whole(&piece)?;
+                    let group: SavedGroup = earlier::reading(format, || snapshot::whole(&piece))?;
                     restoring
                         .take_up_group(group)
                         .ok_or_else(SnapshotProblem::contradiction)?;

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 pub struct CategoryWatch {
     baseline: Category,
     /// The values of the open window.
-    open: SmallVec<[Open; 2]>,
+    open: SmallVec<[Open; 4]>,
     /// What is new in it.
     #[serde(deserialize_with = "earlier::later")]
     fresh: Option<Box<Fresh>>,
@@ -124,11 +124,54 @@ impl Fresh {
     }
 }
 
-/// A value of the open window, by its print, and how often it was seen.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Open {
+/// A value of the open window: its print, and in the ten bits that prints leave free how often it was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SavedOpen", into = "SavedOpen")]
+struct Open(u32);
+
+/// A value of the open window as it is saved.
+#[derive(Serialize, Deserialize)]
+struct SavedOpen {
     print: u32,
     times: u32,
+}
+
+impl Open {
+    /// More is not told apart.
+    const TIMES_MAX: u32 = 0x3ff;
+
+    fn new(print: u32, times: u32) -> Open {
+        let times = times.min(Open::TIMES_MAX);
+        Open(print | (times & 0x1f) << 11 | times >> 5 << 27)
+    }
+
+    fn print(self) -> u32 {
+        print(self.0.into())
+    }
+
+    fn times(self) -> u32 {
+        self.0 >> 11 & 0x1f | self.0 >> 27 << 5
+    }
+}
+
+impl From<SavedOpen> for Open {
+    fn from(saved: SavedOpen) -> Self {
+        Open::new(print(saved.print.into()), saved.times)
+    }
+}
+
+impl From<Open> for SavedOpen {
+    fn from(open: Open) -> Self {
+        SavedOpen {
+            print: open.print(),
+            times: open.times(),
+        }
+    }
+}
+
+/// How often a value has to be seen in a window to be judged.
+fn at_least(plan: &Plan) -> f64 {
+    plan.at_least.clamp(1.0, f64::from(CategoryWatch::AT_LEAST_MAX))
 }
 
 /// From so many on, new values of a window are more than one value that is new.
@@ -137,6 +180,8 @@ const NEWS_MIN: u32 = 2;
 impl CategoryWatch {
     /// Different values of one window that are judged and learned. What is beyond has company enough.
     pub const OPEN_VALUES_MAX: usize = 64;
+    /// A value that was seen this often is judged whatever `at_least` asks for.
+    pub const AT_LEAST_MAX: u32 = 1000;
 
     /// A watch whose first window holds `time`.
     pub fn new(plan: &Plan, time: Timestamp) -> Self {
@@ -176,7 +221,7 @@ impl CategoryWatch {
             self.roll(slot, sight.moment(), peers, plan, ballot);
         }
         let Some(times) = self.count(sight.value) else { return };
-        if f64::from(times) != plan.at_least.max(1.0).ceil() {
+        if f64::from(times) != at_least(plan).ceil() {
             return;
         }
         // One judgement of the value; and one of the window, as soon as several values may be new.
@@ -225,7 +270,7 @@ impl CategoryWatch {
     /// What would have been normal of one value.
     fn normal_if(plan: &Plan) -> NormalIf {
         if plan.at_least > 1.0 {
-            NormalIf::AtMost(plan.at_least - 1.0)
+            NormalIf::AtMost(at_least(plan) - 1.0)
         } else {
             NormalIf::SeenBefore
         }
@@ -325,14 +370,14 @@ impl CategoryWatch {
     /// How often the value has been seen in the open window; nothing when the window has too many values.
     fn count(&mut self, value: u64) -> Option<u32> {
         let print = print(value);
-        if let Some(held) = self.open.iter_mut().find(|held| held.print == print) {
-            held.times = held.times.saturating_add(1);
-            return Some(held.times);
+        if let Some(held) = self.open.iter_mut().find(|held| held.print() == print) {
+            *held = Open::new(print, held.times() + 1);
+            return Some(held.times());
         }
         if self.open.len() >= Self::OPEN_VALUES_MAX {
             return None;
         }
-        self.open.push(Open { print, times: 1 });
+        self.open.push(Open::new(print, 1));
         Some(1)
     }
 
@@ -375,7 +420,7 @@ impl CategoryWatch {
         }
         self.poll.judged = 0;
         for held in self.open.drain(..) {
-            self.baseline.learn(prior, Scale::ONE, held.print.into(), &plan.decay);
+            self.baseline.learn(prior, Scale::ONE, held.print().into(), &plan.decay);
         }
         self.open.shrink_to_fit();
         plan.pass_on(&mut self.poll.drawn, self.slot, slot);
@@ -401,5 +446,24 @@ impl CategoryWatch {
             incident,
             uniform,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_value_counts_up_to_its_bound_and_is_saved_as_it_is() {
+        for hash in [0, 1, 0x7ff, 0xffff_ffff, 0x1234_5678_9abc_def0, u64::MAX] {
+            let mut open = Open::new(print(hash), 1);
+            for times in 1..2000 {
+                assert_eq!((open.print(), open.times()), (print(hash), times.min(Open::TIMES_MAX)));
+                assert_eq!(Open::from(SavedOpen::from(open)), open);
+                open = Open::new(print(hash), open.times() + 1);
+            }
+        }
+        const { assert!(CategoryWatch::AT_LEAST_MAX < Open::TIMES_MAX) }
+        assert_eq!(size_of::<SmallVec<[Open; 4]>>(), 24);
     }
 }
