@@ -71,6 +71,10 @@ struct Context {
     group: String,
     instance: String,
     changes: Mutex<VecDeque<Change>>,
+    /// The topics, for messages.
+    topics: String,
+    /// A partition was asked for records that are not there.
+    is_out_of_range: AtomicBool,
     /// The member leaves: nothing waits for anybody any more.
     is_leaving: AtomicBool,
 }
@@ -113,6 +117,8 @@ impl Group {
             group: group.to_owned(),
             instance: instance.to_owned(),
             changes: Mutex::default(),
+            topics: topics.join("`, `"),
+            is_out_of_range: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
         })?;
         consumer.subscribe(topics)?;
@@ -134,11 +140,16 @@ impl Group {
                 Err(context.expelled(code, &reason))
             }
             Some(Err(error)) => {
-                let (trouble, problem) = context.voice.reason(&error);
-                context.voice.tell(trouble, "", &problem);
+                context.tell(&error);
                 Ok(None)
             }
         }
+    }
+
+    /// Whether a partition was asked for records that are not there any more, since this was asked last: retention has
+    /// taken them, or its topic was made anew.
+    pub fn take_out_of_range(&self) -> bool {
+        self.consumer.context().is_out_of_range.swap(false, Ordering::Relaxed)
     }
 
     /// The next thing that the group has decided and that was not accepted yet.
@@ -174,6 +185,15 @@ impl Group {
         // It may have been paused when it was ours before.
         self.resume(seat);
         Ok(())
+    }
+
+    /// Nothing more comes of a partition that stays ours until it is begun again.
+    pub fn hold_back(&self, seat: &Seat) -> KafkaResult<()> {
+        if !self.begun.borrow_mut().remove(seat) {
+            return Ok(());
+        }
+        self.consumer
+            .incremental_unassign(&list(std::slice::from_ref(seat), None)?)
     }
 
     /// Nothing more comes of a partition until it is resumed.
@@ -228,6 +248,21 @@ fn list(seats: &[Seat], offset: Option<Offset>) -> KafkaResult<TopicPartitionLis
 impl Context {
     fn changes(&self) -> std::sync::MutexGuard<'_, VecDeque<Change>> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, error: &KafkaError) {
+        use RDKafkaErrorCode::{AutoOffsetReset, OffsetOutOfRange};
+        if let Some(AutoOffsetReset | OffsetOutOfRange) = error.rdkafka_error_code() {
+            self.is_out_of_range.store(true, Ordering::Relaxed);
+        }
+        let (trouble, problem) = self.voice.reason(error);
+        let topics = &self.topics;
+        let problem = match trouble {
+            Trouble::UnknownTopic => format!("one of the topics `{topics}` is not there ({problem})"),
+            Trouble::Authorization => format!("the brokers do not let this user read all of `{topics}` ({problem})"),
+            _ => problem,
+        };
+        self.voice.tell(trouble, topics, &problem);
     }
 
     fn expelled(&self, code: RDKafkaErrorCode, reason: &str) -> GroupFailure {

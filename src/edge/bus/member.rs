@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a question to a broker may take while partitions are given.
@@ -72,6 +72,8 @@ struct Context {
     membership: Membership,
     voice: Voice,
     holder: Arc<dyn Holder>,
+    /// What the brokers do not let this user do, until something comes.
+    denied: Mutex<Option<String>>,
 }
 
 impl Member {
@@ -104,6 +106,7 @@ impl Member {
             membership,
             voice,
             holder,
+            denied: Mutex::default(),
         })?;
         consumer.subscribe(&[&topic])?;
         Ok(Member { consumer, topic })
@@ -115,8 +118,14 @@ impl Member {
         let context = self.consumer.context();
         match self.consumer.poll(within) {
             None => Ok(Came::Nothing),
-            Some(Ok(message)) => Ok(Came::Record(Record::new(message))),
-            Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Came::End(partition)),
+            Some(Ok(message)) => {
+                context.denied().take();
+                Ok(Came::Record(Record::new(message)))
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                context.denied().take();
+                Ok(Came::End(partition))
+            }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => Err(context.expelled(code, self.consumer.client())),
             Some(Err(error)) => {
                 context.tell(&error);
@@ -155,7 +164,7 @@ impl Member {
         self.consumer.context().voice.end(&self.topic, partition)
     }
 
-    /// Looks whether the brokers answer and have the topic. Gives what is wrong.
+    /// Looks whether the brokers answer, have the topic, and let this user read it. Gives what is wrong.
     pub fn look(&self, within: Duration) -> Result<(), String> {
         let voice = &self.consumer.context().voice;
         let tell = |trouble: Trouble, topic: &str, problem: String| {
@@ -172,8 +181,11 @@ impl Member {
                 let about = metadata.topics().iter().find(|about| about.name() == self.topic);
                 match about.and_then(|about| about.error()).map(RDKafkaErrorCode::from) {
                     None => {
-                        voice.is_well(&self.topic);
-                        Ok(())
+                        let denied = self.consumer.context().denied().clone();
+                        if denied.is_none() {
+                            voice.is_well(&self.topic);
+                        }
+                        denied.map_or(Ok(()), Err)
                     }
                     Some(code) => tell(Trouble::of_code(code), &self.topic, about_topic(code, &self.topic)),
                 }
@@ -183,6 +195,10 @@ impl Member {
 }
 
 impl Context {
+    fn denied(&self) -> MutexGuard<'_, Option<String>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn commit(&self, consumer: &BaseConsumer<Context>, done: &[(i32, i64)], mode: CommitMode) -> KafkaResult<()> {
         if done.is_empty() {
             return Ok(());
@@ -209,10 +225,12 @@ impl Context {
         match Trouble::of_code(code) {
             trouble @ Trouble::Authorization if code == RDKafkaErrorCode::GroupAuthorizationFailed => {
                 let problem = format!("the brokers do not let this user use the group `{group}`");
+                *self.denied() = Some(problem.clone());
                 self.voice.tell(trouble, group, &problem);
             }
             trouble @ Trouble::Authorization => {
                 let problem = format!("the brokers do not let this user read the topic `{topic}`");
+                *self.denied() = Some(problem.clone());
                 self.voice.tell(trouble, topic, &problem);
             }
             trouble @ Trouble::UnknownTopic => self.voice.tell(trouble, topic, &about_topic(code, topic)),
@@ -396,6 +414,7 @@ mod tests {
             },
             voice: Voice::new("respond", "soc.respond", metrics.clone()),
             holder: Arc::new(Nobody),
+            denied: Mutex::default(),
         };
         for (position, bounds, expected) in [
             (None, (5, 100), (5, 5)),

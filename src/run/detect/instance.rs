@@ -1,5 +1,7 @@
 //! One instance at work: one thread that takes records, judges, commits, and gives up what it is told to.
 
+mod places;
+
 use super::Judging;
 use super::holding::{Holding, Work};
 use super::restore::{Restored, Restorer, Restoring};
@@ -158,6 +160,9 @@ impl Instance {
             self.take()?;
         } else {
             std::thread::sleep(IDLE);
+        }
+        if self.group.take_out_of_range() {
+            self.look_for_places()?;
         }
         self.keep_one();
         if self.is_commit_due() {
@@ -508,7 +513,7 @@ impl Instance {
         }
         let now = Instant::now();
         let due = self.held.values().filter(|holding| {
-            let has_moved = holding.next > holding.note.snapshot || holding.note.chunks.is_none();
+            let has_moved = holding.next != holding.note.snapshot || holding.note.chunks.is_none();
             holding.keep_at <= now && has_moved && holding.next >= holding.committed
         });
         let Some(seat) = due
@@ -604,7 +609,7 @@ impl Instance {
     fn end(mut self) -> anyhow::Result<()> {
         let seats: Vec<Seat> = self.held.keys().cloned().collect();
         for seat in seats {
-            let is_old = |holding: &Holding| holding.next > holding.note.snapshot && holding.next >= holding.committed;
+            let is_old = |holding: &Holding| holding.next != holding.note.snapshot && holding.next >= holding.committed;
             if self.held.get(&seat).is_some_and(is_old) {
                 self.keep(&seat);
                 if !self.commit()? {

@@ -84,12 +84,13 @@ impl Restorer {
         let name = Holding::name(seat, &self.topics);
         let shelf = Shelf::open(&self.connection, &self.group, self.voice.clone())?;
         let committed = shelf.committed(seat, stop)?;
-        let (low, _) = shelf.bounds(seat)?;
+        let bounds = shelf.bounds(seat)?;
+        let (low, _) = bounds;
         let (from, wanted) = match committed {
             Some((_, Some(note))) => match note.chunks {
                 Some(chunks) => (Some(chunks), Some(note.snapshot)),
                 // It was begun with an empty state, and none was kept yet.
-                None => return self.begin(seat, note.snapshot, low, committed),
+                None => return self.begin(seat, note.snapshot, bounds, committed),
             },
             _ => (None, None),
         };
@@ -100,7 +101,7 @@ impl Restorer {
             None => shelf.state(&name, &self.shelf_of(seat), from, wanted, stop)?,
         };
         let Some(kept) = kept else {
-            return self.begin(seat, low, low, committed);
+            return self.begin(seat, low, bounds, committed);
         };
         let label = kept.label;
         let work = self
@@ -126,7 +127,7 @@ impl Restorer {
                 label.snapshot
             ),
         }
-        self.look_for_gap(&mut holding, low);
+        self.look_for_gap(&mut holding, bounds);
         tracing::info!(
             "{}/{} taken up: position {}, committed {}, {} bytes of state{}, {} ms",
             seat.topic,
@@ -141,7 +142,13 @@ impl Restorer {
     }
 
     /// A partition with an empty state.
-    fn begin(&self, seat: &Seat, at: i64, low: i64, committed: Option<(i64, Option<Note>)>) -> anyhow::Result<Holding> {
+    fn begin(
+        &self,
+        seat: &Seat,
+        at: i64,
+        bounds: (i64, i64),
+        committed: Option<(i64, Option<Note>)>,
+    ) -> anyhow::Result<Holding> {
         let work = self.work(seat)?;
         let mut holding = self.holding(seat, work, at, 0);
         holding.note.snapshot = at;
@@ -149,13 +156,30 @@ impl Restorer {
             holding.committed = next.max(at);
             holding.committed_found = note.map_or(0, |note| note.found);
         }
-        self.look_for_gap(&mut holding, low);
+        self.look_for_gap(&mut holding, bounds);
         tracing::info!("{}/{} begins at {}", seat.topic, seat.partition, holding.next);
         Ok(holding)
     }
 
-    /// Records that retention has taken can't be judged: that is told, and it goes on behind them.
-    fn look_for_gap(&self, holding: &mut Holding, low: i64) {
+    /// Records that retention has taken can't be judged: that is told, and it goes on behind them. So is a topic that was
+    /// made anew: what was learned goes on with the new one from its beginning.
+    fn look_for_gap(&self, holding: &mut Holding, (low, high): (i64, i64)) {
+        if holding.next.max(holding.committed) > high {
+            let Seat { topic, partition } = &holding.seat;
+            self.voice.metrics().gaps(topic, "other_log").inc();
+            tracing::error!(
+                "{topic}/{partition} ends at {high}, and its state stands at {}: the topic was made anew, and is judged from \
+                 its beginning by what was learned",
+                holding.next
+            );
+            holding.next = low;
+            holding.committed = low;
+            holding.found = holding.found.max(holding.committed_found);
+            holding.committed_found = holding.found;
+            // The state stands for a place that is not there any more.
+            holding.keep_at = Instant::now();
+            return;
+        }
         if holding.next >= low {
             return;
         }
