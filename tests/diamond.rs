@@ -45,19 +45,12 @@ fn every_decision_has_a_number_of_its_own() {
     let mut numbers = BTreeSet::new();
     for page in fs::read_dir("docs/decisions").expect("the decisions") {
         let name = page.expect("a page").file_name().into_string().expect("a plain name");
-        let Some((number, _)) = name.split_once('-') else {
-            continue;
-        };
-        let text = fs::read_to_string(format!("docs/decisions/{name}")).expect("a page that was just listed");
-        assert!(
-            text.trim_start_matches(['#', ' ']).starts_with(number)
-                || text.starts_with(&format!("# {}", number.trim_start_matches('0'))),
-            "{name}: its title has another number"
-        );
-        assert!(
-            numbers.insert(number.to_owned()),
-            "two decisions have the number {number}"
-        );
+        if let Some((number, _)) = name.split_once('-') {
+            assert!(
+                numbers.insert(number.to_owned()),
+                "two decisions have the number {number}"
+            );
+        }
     }
     assert!(numbers.len() > 20);
 }
