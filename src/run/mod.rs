@@ -19,6 +19,8 @@ pub mod service;
 mod shutdown;
 mod state;
 mod summary;
+#[cfg(feature = "kafka")]
+mod taking_up;
 pub mod templates;
 #[cfg(feature = "kafka")]
 pub mod topics;

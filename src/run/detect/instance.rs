@@ -4,7 +4,7 @@ mod places;
 
 use super::Judging;
 use super::holding::{Holding, Work};
-use super::restore::{Restored, Restorer, Restoring};
+use super::restore::Restorer;
 use crate::config::{ClusterTopics, KafkaCluster, Tolerance};
 use crate::domain::Timestamp;
 use crate::edge::bus::{
@@ -14,12 +14,12 @@ use crate::edge::bus::{
 use crate::engine::population::Summaries;
 use crate::run::bus::{self, Expulsions};
 use crate::run::service::status::Status;
+use crate::run::taking_up::TakingUp;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Records that are taken until it is looked what else there is to do.
@@ -61,9 +61,7 @@ pub(super) struct Instance {
     voice: Voice,
     status: Arc<Status>,
     restorer: Restorer,
-    restoring: BTreeMap<Seat, Restoring>,
-    done: Sender<Restored>,
-    restored: Receiver<Restored>,
+    taking_up: TakingUp<Holding>,
     held: BTreeMap<Seat, Holding>,
     outputs: Vec<(Seat, Output)>,
     keeping: Vec<Keeping>,
@@ -110,7 +108,6 @@ impl Instance {
         look_at_topics(&restorer.shelf, &cluster)?;
         let wanted = [topics.events.as_str(), topics.findings.as_str()];
         let member = Group::join(&connection, &group, name, &wanted, voice.clone()).context("joining the group")?;
-        let (done, restored) = channel();
         status.brokers(None);
         Ok(Instance {
             judging,
@@ -125,9 +122,7 @@ impl Instance {
             voice,
             status: status.clone(),
             restorer,
-            restoring: BTreeMap::new(),
-            done,
-            restored,
+            taking_up: TakingUp::new(),
             held: BTreeMap::new(),
             outputs: Vec::new(),
             keeping: Vec::new(),
@@ -173,7 +168,7 @@ impl Instance {
 
     /// Joins again under the same name, with nothing in its hands.
     fn join_again(&mut self) -> anyhow::Result<()> {
-        let seats: Vec<Seat> = self.held.keys().chain(self.restoring.keys()).cloned().collect();
+        let seats: Vec<Seat> = self.held.keys().chain(self.taking_up.seats()).cloned().collect();
         for seat in seats {
             self.give_up(&seat);
         }
@@ -198,8 +193,7 @@ impl Instance {
                     for seat in seats {
                         self.voice.metrics().up(&seat.topic, seat.partition).set(0);
                         self.voice.metrics().rebalances(&seat.topic, "given").inc();
-                        let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
-                        self.restoring.insert(seat, restoring);
+                        self.take_up(seat)?;
                     }
                 }
                 Change::Taken { seats, lost } => {
@@ -226,7 +220,7 @@ impl Instance {
 
     /// Nothing more is done for a partition: who holds it next does it again.
     fn give_up(&mut self, seat: &Seat) {
-        self.restoring.remove(seat);
+        self.taking_up.forget(seat);
         self.held.remove(seat);
         self.outputs.retain(|(of, _)| of != seat);
         self.keeping.retain(|keeping| keeping.seat != *seat);
@@ -234,22 +228,19 @@ impl Instance {
         tracing::info!("{}/{} given up", seat.topic, seat.partition);
     }
 
+    /// Begins to take a partition up.
+    fn take_up(&mut self, seat: Seat) -> anyhow::Result<()> {
+        let restorer = self.restorer.clone();
+        self.taking_up
+            .start(seat, move |seat, stop| restorer.restore(seat, stop))
+    }
+
     /// Lets partitions go on that were taken up.
     fn begin_restored(&mut self) -> anyhow::Result<()> {
-        while let Ok(Restored { mut holding, stop }) = self.restored.try_recv() {
-            let seat = holding.seat.clone();
-            let is_asked = self
-                .restoring
-                .get(&seat)
-                .is_some_and(|restoring| Arc::ptr_eq(&restoring.stop, &stop));
-            if !is_asked {
-                continue;
-            }
-            self.restoring.remove(&seat);
+        while let Some((seat, mut holding)) = self.taking_up.next() {
             if let Err(error) = self.group.begin(&seat, holding.next) {
                 tracing::error!(%error, "{}/{} can't begin at {}", seat.topic, seat.partition, holding.next);
-                let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
-                self.restoring.insert(seat, restoring);
+                self.take_up(seat)?;
                 continue;
             }
             self.voice.metrics().up(&seat.topic, seat.partition).set(1);
@@ -427,7 +418,7 @@ impl Instance {
             .set(i64::try_from(waiting).unwrap_or(i64::MAX));
         metrics
             .restoring
-            .set(i64::try_from(self.restoring.len()).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.taking_up.seats().len()).unwrap_or(i64::MAX));
         let (mut entities, mut streams) = (0, BTreeMap::<&str, Timestamp>::new());
         for holding in self.held.values() {
             let Work::Shard(shard) = &holding.work else { continue };

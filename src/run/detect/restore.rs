@@ -10,12 +10,8 @@ use crate::engine::snapshot::SnapshotProblem;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-
-/// How long to wait before a state that could not be had is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
 
 /// What taking up needs.
 #[derive(Clone)]
@@ -32,54 +28,9 @@ pub(super) struct Restorer {
     pub(super) shelf: Arc<Shelf>,
 }
 
-/// A partition that is being taken up.
-pub(super) struct Restoring {
-    /// Set when it is not wanted any more.
-    pub(super) stop: Arc<AtomicBool>,
-}
-
-impl Drop for Restoring {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A partition that was taken up.
-pub(super) struct Restored {
-    pub(super) holding: Holding,
-    /// Who asked: another asks anew.
-    pub(super) stop: Arc<AtomicBool>,
-}
-
 impl Restorer {
-    /// Takes a partition up, and says so when it is done.
-    pub(super) fn start(&self, seat: Seat, done: Sender<Restored>) -> anyhow::Result<Restoring> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (restorer, told) = (self.clone(), stop.clone());
-        let name = format!("restore-{}", seat.partition);
-        let work = move || {
-            while !told.load(Ordering::Relaxed) {
-                match restorer.restore(&seat, &told) {
-                    Ok(holding) => {
-                        let stop = told.clone();
-                        // Nobody is there any more when everything ends.
-                        let _ = done.send(Restored { holding, stop });
-                        return;
-                    }
-                    Err(_) if told.load(Ordering::Relaxed) => return,
-                    Err(problem) => {
-                        tracing::error!("{}/{} can't be taken up: {problem:#}", seat.topic, seat.partition);
-                        std::thread::sleep(AGAIN);
-                    }
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name(name).spawn(work);
-        thread.context("starting to take a partition up")?;
-        Ok(Restoring { stop })
-    }
-
-    fn restore(&self, seat: &Seat, stop: &AtomicBool) -> anyhow::Result<Holding> {
+    /// Takes a partition up.
+    pub(super) fn restore(&self, seat: &Seat, stop: &AtomicBool) -> anyhow::Result<Holding> {
         let begun = Instant::now();
         let name = Holding::name(seat, &self.topics);
         let shelf = Shelf::open(&self.connection, &self.group, self.voice.clone())?;

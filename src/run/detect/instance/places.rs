@@ -10,8 +10,7 @@ impl Instance {
         self.give_up(&seat);
         self.group.hold_back(&seat).context("holding a partition back")?;
         self.voice.metrics().up(&seat.topic, seat.partition).set(0);
-        let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
-        self.restoring.insert(seat, restoring);
+        self.take_up(seat)?;
         Ok(())
     }
 

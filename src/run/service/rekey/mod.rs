@@ -17,7 +17,7 @@ mod raw;
 mod restore;
 
 use self::raw::{Parked, Raw};
-use self::restore::{Restored, Restorer, Restoring};
+use self::restore::Restorer;
 use super::core::Judging;
 use super::kafka::DecoderCheck;
 use super::status::Status;
@@ -29,10 +29,10 @@ use crate::edge::bus::{
 };
 use crate::edge::collector::{Origin, RecordCheck, add_lines, now};
 use crate::run::bus::{self, Expulsions};
+use crate::run::taking_up::TakingUp;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -117,9 +117,7 @@ pub(super) struct Rekeying {
     group: Group,
     transactions: Transactions,
     restorer: Restorer,
-    restoring: BTreeMap<Seat, Restoring>,
-    done: Sender<Restored>,
-    restored: Receiver<Restored>,
+    taking_up: TakingUp<Raw>,
     held: BTreeMap<Seat, Raw>,
     check: DecoderCheck,
     letters: Option<DeadLetters>,
@@ -178,7 +176,6 @@ impl Rekeying {
         };
         let topics: Vec<&str> = input.topics.iter().map(String::as_str).collect();
         let group = Group::join(&connection, &input.group, &member, &topics, voice.clone());
-        let (done, restored) = channel();
         Ok(Some(Rekeying {
             next,
             cluster,
@@ -186,9 +183,7 @@ impl Rekeying {
             group: group.context("joining the group")?,
             transactions,
             restorer,
-            restoring: BTreeMap::new(),
-            done,
-            restored,
+            taking_up: TakingUp::new(),
             held: BTreeMap::new(),
             check: DecoderCheck::default(),
             letters,
@@ -262,7 +257,7 @@ impl Rekeying {
 
     /// Joins again under the same name, with nothing in its hands.
     fn join_again(&mut self) -> anyhow::Result<()> {
-        let seats: Vec<Seat> = self.held.keys().chain(self.restoring.keys()).cloned().collect();
+        let seats: Vec<Seat> = self.held.keys().chain(self.taking_up.seats()).cloned().collect();
         for seat in seats {
             self.give_up(&seat);
         }
@@ -290,8 +285,7 @@ impl Rekeying {
                     for seat in seats {
                         self.voice.metrics().up(&seat.topic, seat.partition).set(0);
                         self.voice.metrics().rebalances(&seat.topic, "given").inc();
-                        let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
-                        self.restoring.insert(seat, restoring);
+                        self.take_up(seat)?;
                     }
                 }
                 Change::Taken { seats, lost } => {
@@ -317,29 +311,29 @@ impl Rekeying {
     }
 
     fn give_up(&mut self, seat: &Seat) {
-        self.restoring.remove(seat);
+        self.taking_up.forget(seat);
         self.held.remove(seat);
         self.voice.metrics().leave(&seat.topic, seat.partition);
         tracing::info!("{}/{} given up", seat.topic, seat.partition);
     }
 
+    /// Begins to take a partition up.
+    fn take_up(&mut self, seat: Seat) -> anyhow::Result<()> {
+        let restorer = self.restorer.clone();
+        self.taking_up
+            .start(seat, move |seat, stop| restorer.restore(seat, stop))
+    }
+
     /// Lets partitions go on that were taken up.
     fn begin_restored(&mut self) -> anyhow::Result<()> {
-        while let Ok(Restored { raw, stop }) = self.restored.try_recv() {
-            let seat = raw.seat.clone();
-            let is_asked = self.restoring.get(&seat).is_some_and(|asked| asked.is(&stop));
-            if !is_asked {
-                continue;
-            }
-            self.restoring.remove(&seat);
+        while let Some((seat, raw)) = self.taking_up.next() {
             if let Err(error) = self.group.begin(&seat, raw.next) {
                 tracing::error!(%error, "{}/{} can't begin at {}", seat.topic, seat.partition, raw.next);
-                let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
-                self.restoring.insert(seat, restoring);
+                self.take_up(seat)?;
                 continue;
             }
             self.voice.metrics().up(&seat.topic, seat.partition).set(1);
-            self.held.insert(seat, *raw);
+            self.held.insert(seat, raw);
         }
         Ok(())
     }
@@ -355,10 +349,9 @@ impl Rekeying {
         }
         self.restorer.judging = next;
         // Those that are being taken up know the old one.
-        let seats: Vec<Seat> = self.restoring.keys().cloned().collect();
+        let seats: Vec<Seat> = self.taking_up.seats().cloned().collect();
         for seat in seats {
-            let restoring = self.restorer.start(seat.clone(), self.done.clone())?;
-            self.restoring.insert(seat, restoring);
+            self.take_up(seat)?;
         }
         Ok(())
     }

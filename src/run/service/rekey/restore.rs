@@ -7,12 +7,8 @@ use crate::config::ClusterTopics;
 use crate::edge::bus::{Connection, Seat, Shelf, Voice};
 use anyhow::Context as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-
-/// How long to wait before a state that could not be had is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
 
 /// What taking up needs.
 #[derive(Clone)]
@@ -31,57 +27,7 @@ pub(super) struct Restorer {
     pub(super) shelf: Arc<Shelf>,
 }
 
-/// A partition that is being taken up.
-pub(super) struct Restoring(Arc<AtomicBool>);
-
-impl Restoring {
-    /// Whether this is who was asked.
-    pub(super) fn is(&self, stop: &Arc<AtomicBool>) -> bool {
-        Arc::ptr_eq(&self.0, stop)
-    }
-}
-
-impl Drop for Restoring {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A partition that was taken up.
-pub(super) struct Restored {
-    pub(super) raw: Box<Raw>,
-    /// Who asked: another asks anew.
-    pub(super) stop: Arc<AtomicBool>,
-}
-
 impl Restorer {
-    /// Takes a partition up, and says so when it is done.
-    pub(super) fn start(&self, seat: Seat, done: Sender<Restored>) -> anyhow::Result<Restoring> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (restorer, told) = (self.clone(), stop.clone());
-        let name = format!("restore-{}", seat.partition);
-        let work = move || {
-            while !told.load(Ordering::Relaxed) {
-                match restorer.restore(&seat, &told) {
-                    Ok(raw) => {
-                        let (raw, stop) = (Box::new(raw), told.clone());
-                        // Nobody is there any more when everything ends.
-                        let _ = done.send(Restored { raw, stop });
-                        return;
-                    }
-                    Err(_) if told.load(Ordering::Relaxed) => return,
-                    Err(problem) => {
-                        tracing::error!("{}/{} can't be taken up: {problem:#}", seat.topic, seat.partition);
-                        std::thread::sleep(AGAIN);
-                    }
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name(name).spawn(work);
-        thread.context("starting to take a partition up")?;
-        Ok(Restoring(stop))
-    }
-
     /// The name under which the state of a partition's inputs is kept.
     pub(super) fn name(&self, seat: &Seat) -> String {
         format!("collect/{}/{}/{}", self.group, seat.topic, seat.partition)
@@ -96,7 +42,8 @@ impl Restorer {
         }
     }
 
-    fn restore(&self, seat: &Seat, stop: &AtomicBool) -> anyhow::Result<Raw> {
+    /// Takes a partition up.
+    pub(super) fn restore(&self, seat: &Seat, stop: &AtomicBool) -> anyhow::Result<Raw> {
         let begun = Instant::now();
         let shelf = Shelf::open(&self.connection, &self.group, self.voice.clone())?;
         let committed = shelf.committed(seat, stop)?;
