@@ -19,6 +19,7 @@ pub mod service;
 mod shutdown;
 mod state;
 mod summary;
+mod tables;
 #[cfg(feature = "kafka")]
 mod taking_up;
 pub mod templates;

@@ -7,22 +7,17 @@
 //! understood. A cell that is empty, `NA`, `NaN` or `null` is a missing value: its row has score 0 and teaches
 //! nothing. Any other cell that is no finite number is an error that names its line and column.
 
-mod csv;
 mod table;
 
+use super::tables::{self, Reader, Record, SCORE_COLUMN};
+use super::tables::{bad_cell, check_width, is_time_name, names_of, open, parse_time, parse_value};
 use crate::engine::model::Kind;
 use crate::engine::series::SeriesScorer;
 use anyhow::{Context, bail};
-use csv::{Reader, Record};
-use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufWriter, Write};
+use std::path::PathBuf;
 
-/// The name of the column that is added.
-pub const SCORE_COLUMN: &str = "anomaly_score";
-/// Names that tell a time column when `--time` does not.
-const TIME_NAMES: [&str; 7] = ["timestamp", "@timestamp", "time", "ts", "date", "datetime", "ds"];
 /// Columns judged at most: each has a learned past of its own.
 const VALUES_MAX: usize = 256;
 
@@ -76,21 +71,6 @@ pub fn score(options: &ScoreOptions, output: &mut dyn Write) -> anyhow::Result<S
     scored.with_context(|| format!("scoring {name}"))
 }
 
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
-    let plain: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(File::open(path)?)
-    };
-    let mut plain = BufReader::with_capacity(1 << 16, plain);
-    let packed = plain.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-    Ok(if packed {
-        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(plain)))
-    } else {
-        Box::new(plain)
-    })
-}
-
 fn score_stream(options: &ScoreOptions, mut input: Box<dyn BufRead>, output: &mut dyn Write) -> anyhow::Result<Scored> {
     if table::is_table(options, input.fill_buf()?) {
         return table::score(options, input, output);
@@ -129,37 +109,6 @@ fn score_stream(options: &ScoreOptions, mut input: Box<dyn BufRead>, output: &mu
     }
     output.flush().context("writing the scores")?;
     Ok(scored)
-}
-
-fn names_of(header: &Record) -> Vec<String> {
-    let texts = header.cells().map(String::from_utf8_lossy);
-    texts.map(|text| text.trim().to_owned()).collect()
-}
-
-fn check_width(record: &Record, header: &[String]) -> anyhow::Result<()> {
-    if record.len() == header.len() {
-        return Ok(());
-    }
-    bail!(
-        "line {}: {} cells where the header has {}",
-        record.line(),
-        record.len(),
-        header.len()
-    )
-}
-
-fn is_time_name(name: &str) -> bool {
-    TIME_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
-}
-
-fn bad_cell(record: &Record, header: &[String], place: usize, wanted: &str) -> anyhow::Error {
-    let cell = String::from_utf8_lossy(record.cell(place).unwrap_or_default());
-    let shown: String = cell.chars().take(40).collect();
-    anyhow::anyhow!(
-        "line {}, column {}: {shown:?} is not {wanted}",
-        record.line(),
-        header[place]
-    )
 }
 
 fn write_row(output: &mut dyn Write, record: &Record, separator: u8, last: &str) -> anyhow::Result<()> {
@@ -222,7 +171,7 @@ impl Columns {
         values.clear();
         let bad = |place: usize, wanted: &str| bad_cell(record, header, place, wanted);
         if let Some(place) = self.time
-            && !record.cell(place).is_some_and(is_time)
+            && record.cell(place).and_then(parse_time).is_none()
         {
             return Err(bad(place, "a time"));
         }
@@ -234,50 +183,13 @@ impl Columns {
     }
 }
 
-/// Every column that was asked for is there, once, and the score's own name is free.
+/// Every column that was asked for is there, once, and there are not too many.
 fn check_names(options: &ScoreOptions, header: &[String]) -> anyhow::Result<()> {
-    let mut wrong = Vec::new();
-    for name in options.time.iter().chain(&options.values) {
-        match header.iter().filter(|column| *column == name).count() {
-            0 => wrong.push(format!("no column {name:?}")),
-            1 => {}
-            several => wrong.push(format!("{several} columns are called {name:?}")),
-        }
-    }
-    if header.iter().any(|column| column == SCORE_COLUMN) {
-        wrong.push(format!("a column {SCORE_COLUMN:?} is there already"));
-    }
+    tables::check_names(options.time.iter().chain(&options.values), header)?;
     if options.values.len() > VALUES_MAX {
-        wrong.push(format!("{} columns are over {VALUES_MAX}", options.values.len()));
+        bail!("{} columns are over {VALUES_MAX}", options.values.len());
     }
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    bail!("line 1: {}; the columns are {}", wrong.join("; "), header.join(", "))
-}
-
-/// A number, or nothing for a missing value.
-fn parse_value(cell: &[u8]) -> Result<Option<f64>, ()> {
-    let text = std::str::from_utf8(cell).map_err(|_| ())?.trim();
-    if ["", "na", "nan", "null"]
-        .iter()
-        .any(|missing| missing.eq_ignore_ascii_case(text))
-    {
-        return Ok(None);
-    }
-    let value: f64 = text.parse().map_err(|_| ())?;
-    if value.is_finite() { Ok(Some(value)) } else { Err(()) }
-}
-
-/// A time in a common form: RFC 3339, the same with a blank or without a zone, a date, or seconds since 1970.
-fn is_time(cell: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(cell) else {
-        return false;
-    };
-    let text = text.trim();
-    let seconds = text.parse::<f64>().is_ok_and(f64::is_finite);
-    let zoned = text.parse::<jiff::Timestamp>().is_ok();
-    seconds || zoned || text.parse::<jiff::civil::DateTime>().is_ok() || text.parse::<jiff::civil::Date>().is_ok()
+    Ok(())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const RECORD_BYTES_MAX: usize = 1 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A stream of records.
-pub(super) struct Reader {
+pub(in crate::run) struct Reader {
     input: Box<dyn BufRead>,
     separator: Option<u8>,
     lines_read: u64,
@@ -17,7 +17,7 @@ pub(super) struct Reader {
 
 /// One record: its bytes and where its cells are.
 #[derive(Default)]
-pub(super) struct Record {
+pub(in crate::run) struct Record {
     bytes: Vec<u8>,
     row_end: usize,
     text: Vec<u8>,
@@ -26,7 +26,7 @@ pub(super) struct Record {
 }
 
 impl Reader {
-    pub(super) fn new(input: Box<dyn BufRead>) -> anyhow::Result<Reader> {
+    pub(in crate::run) fn new(input: Box<dyn BufRead>) -> anyhow::Result<Reader> {
         Ok(Reader {
             input,
             separator: None,
@@ -35,12 +35,12 @@ impl Reader {
     }
 
     /// What stands between cells: comma, semicolon or tab, whichever the header has most of.
-    pub(super) fn separator(&self) -> u8 {
+    pub(in crate::run) fn separator(&self) -> u8 {
         self.separator.unwrap_or(b',')
     }
 
     /// Reads the next record into `record`; false at the end. Blank lines are no records.
-    pub(super) fn read(&mut self, record: &mut Record) -> anyhow::Result<bool> {
+    pub(in crate::run) fn read(&mut self, record: &mut Record) -> anyhow::Result<bool> {
         loop {
             record.bytes.clear();
             record.line = self.lines_read + 1;
@@ -80,28 +80,28 @@ impl Reader {
 
 impl Record {
     /// The line that the record begins at, counted from 1.
-    pub(super) fn line(&self) -> u64 {
+    pub(in crate::run) fn line(&self) -> u64 {
         self.line
     }
 
     /// How many cells there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::run) fn len(&self) -> usize {
         self.cell_ends.len()
     }
 
     /// A cell's text without its quotes.
-    pub(super) fn cell(&self, place: usize) -> Option<&[u8]> {
+    pub(in crate::run) fn cell(&self, place: usize) -> Option<&[u8]> {
         let start = if place == 0 { 0 } else { *self.cell_ends.get(place - 1)? };
         self.text.get(start..*self.cell_ends.get(place)?)
     }
 
     /// All cells in order.
-    pub(super) fn cells(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::run) fn cells(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).filter_map(|place| self.cell(place))
     }
 
     /// The bytes as they stood in the file, and the line's end (a last line without one gets it).
-    pub(super) fn raw(&self) -> (&[u8], &[u8]) {
+    pub(in crate::run) fn raw(&self) -> (&[u8], &[u8]) {
         let (row, ending) = self.bytes.split_at(self.row_end);
         (row, if ending.is_empty() { b"\n" } else { ending })
     }

@@ -1,0 +1,85 @@
+//! Rows judged by a model as they stream by: a thousand in memory, in their order.
+
+use super::rows::read_row;
+use super::{Reader, Record, bad_cell, parse_value};
+use crate::engine::model::{Cell, Model};
+use anyhow::bail;
+
+/// Rows judged in one go.
+const BATCH_ROWS: usize = 1024;
+
+/// A model and where its columns are.
+pub(in crate::run) struct Judge<'a> {
+    model: &'a Model,
+    header: &'a [String],
+    places: Vec<usize>,
+}
+
+impl<'a> Judge<'a> {
+    /// Finds the model's columns; every one has to be there.
+    pub(in crate::run) fn new(model: &'a Model, header: &'a [String]) -> anyhow::Result<Judge<'a>> {
+        let names = model.columns().names();
+        let missing: Vec<&str> = names
+            .iter()
+            .filter(|name| !header.contains(name))
+            .map(String::as_str)
+            .collect();
+        if !missing.is_empty() {
+            bail!(
+                "line 1: what was learned from has columns that are not here: {}; the columns are {}",
+                missing.join(", "),
+                header.join(", ")
+            );
+        }
+        let place = |name: &String| header.iter().position(|column| column == name);
+        let places = names.iter().filter_map(place).collect();
+        Ok(Judge { model, header, places })
+    }
+
+    /// Judges all rows that follow the header; `take` gets each with its surprise, in order.
+    pub(in crate::run) fn judge(
+        &self,
+        rows: &mut Reader,
+        take: &mut dyn FnMut(&Record, f64) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut batch: Vec<Record> = Vec::new();
+        let mut surprises = Vec::new();
+        loop {
+            let mut count = 0;
+            while count < BATCH_ROWS {
+                if batch.len() == count {
+                    batch.push(Record::default());
+                }
+                if !read_row(rows, &mut batch[count], self.header)? {
+                    break;
+                }
+                count += 1;
+            }
+            let mut cells = Vec::with_capacity(count * self.places.len());
+            for record in &batch[..count] {
+                for (column, place) in self.places.iter().enumerate() {
+                    cells.push(self.cell_of(column, record, *place)?);
+                }
+            }
+            surprises.clear();
+            self.model.surprises(&cells, &mut surprises);
+            for (record, surprise) in batch.iter().zip(&surprises) {
+                take(record, *surprise)?;
+            }
+            if count < BATCH_ROWS {
+                return Ok(());
+            }
+        }
+    }
+
+    fn cell_of<'r>(&self, column: usize, record: &'r Record, place: usize) -> anyhow::Result<Cell<'r>> {
+        let cell = record.cell(place).unwrap_or_default();
+        match parse_value(cell) {
+            Ok(None) => Ok(Cell::Missing),
+            Ok(Some(number)) if self.model.columns().is_number(column) => Ok(Cell::Number(number)),
+            Err(()) if self.model.columns().is_number(column) => Err(bad_cell(record, self.header, place, "a number")),
+            // A category whose bytes are no text was never seen, whatever they are.
+            Ok(Some(_)) | Err(()) => Ok(Cell::Text(std::str::from_utf8(cell).unwrap_or("\u{fffd}").trim())),
+        }
+    }
+}
