@@ -79,14 +79,18 @@ struct Node {
 impl IsolationForest {
     pub(super) fn learn(coder: &Coder, codes: &Codes, settings: &Settings) -> IsolationForest {
         let features = features_of(coder, codes);
-        let rows = match settings.rows {
-            Training::Apart => APART_ROWS,
-            Training::Judged => JUDGED_ROWS,
-        }
-        .min(codes.len());
+        let rows = settings.parameters.part_rows.map_or(
+            match settings.rows {
+                Training::Apart => APART_ROWS,
+                Training::Judged => JUDGED_ROWS,
+            },
+            usize::from,
+        );
+        let rows = rows.min(APART_ROWS).min(codes.len());
+        let trees = settings.parameters.parts.map_or(TREES, usize::from).max(1);
         let mut forest = IsolationForest {
             features,
-            trees: Vec::with_capacity(TREES),
+            trees: Vec::with_capacity(trees),
             usual: usual_way(rows),
         };
         let categories: Vec<(usize, usize)> = coder
@@ -95,7 +99,7 @@ impl IsolationForest {
             .filter_map(|(column, known)| Some((column, known?)))
             .collect();
         let (mut sample, mut row) = (Vec::new(), Vec::new());
-        for number in 0..TREES {
+        for number in 0..trees {
             let mut random = Random::part(settings.seed, number);
             let places = random.places(rows, codes.len());
             let strangers: Vec<usize> = match settings.rows {

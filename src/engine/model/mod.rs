@@ -10,12 +10,14 @@
 mod coder;
 mod isolation_forest;
 mod neighbours;
+mod parameters;
 mod random;
 mod shape;
 pub mod table;
 mod tail;
 
 pub use coder::{COLUMNS_MAX, Coder};
+pub use parameters::{Parameters, Ranges};
 pub use table::{Cell, Column, Table, Values};
 
 use isolation_forest::IsolationForest;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub seed: u64,
     /// What the rows to learn from are.
     pub rows: Training,
+    /// How large the model is.
+    pub parameters: Parameters,
 }
 
 /// What a model is learned from.
@@ -295,7 +299,12 @@ mod tests {
     use super::*;
 
     fn settings(kind: Kind, rows: Training) -> Settings {
-        Settings { kind, seed: 1, rows }
+        Settings {
+            kind,
+            seed: 1,
+            rows,
+            parameters: Parameters::default(),
+        }
     }
 
     fn numbers(name: &str, numbers: Vec<f64>) -> Column {

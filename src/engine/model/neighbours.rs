@@ -51,6 +51,8 @@ impl Neighbours {
             Training::Apart => APART,
             Training::Judged => JUDGED,
         };
+        let samples = settings.parameters.parts.map_or(samples, usize::from).max(1);
+        let sample_rows = settings.parameters.part_rows.map_or(sample_rows, usize::from);
         let sample_rows = sample_rows.min(codes.len() / 2).max(1);
         let is_category: Vec<bool> = coder.categories().map(|known| known.is_some()).collect();
         let columns = |wanted: bool| {

@@ -3,7 +3,7 @@
 //! What is learned from is held in memory; rows judged by what another file taught stream by.
 
 use super::{ScoreOptions, Scored, write_row};
-use crate::engine::model::{Kind, Model, Settings, Table, Training};
+use crate::engine::model::{Kind, Model, Parameters, Settings, Table, Training};
 use crate::engine::series::TELLING;
 use crate::run::tables::judge::Judge;
 use crate::run::tables::rows::{self, Wanted, Whole, read_header};
@@ -53,6 +53,7 @@ pub(super) fn score(
         kind: options.model.unwrap_or(Kind::Neighbours),
         seed: options.seed,
         rows,
+        parameters: Parameters::default(),
     };
     match &options.train {
         None => {
