@@ -78,6 +78,13 @@ enum Command {
         /// For tables: learn from this CSV file alone [default: the table is judged against itself]
         #[arg(long, value_name = "FILE")]
         train: Option<PathBuf>,
+        /// For tables: the column of the file to learn from that says what a row is; it is not judged by
+        #[arg(long, value_name = "COLUMN", requires = "train")]
+        label: Option<String>,
+        /// For tables: what the label of a normal row is; may be given several times
+        /// [default: normal, norm, benign, legit, good, ham, 0, false, -]
+        #[arg(long, value_name = "NAME", requires = "label")]
+        normal: Vec<String>,
         /// For tables: what learns [default: neighbours]
         #[arg(long, value_parser = model_kinds())]
         model: Option<Kind>,
@@ -338,6 +345,8 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             all,
             output,
             train,
+            label,
+            normal,
             model,
             seed,
         } => {
@@ -348,6 +357,8 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 all,
                 output,
                 train,
+                label,
+                normal,
                 model,
                 seed,
             };

@@ -354,6 +354,8 @@ fn wrong_usage_has_status_two() {
         &["replay", "-", "-"],
         &["score"],
         &["score", "a.csv", "--all", "--value", "x"],
+        &["score", "a.csv", "--label", "class"],
+        &["score", "a.csv", "--train", "b.csv", "--normal", "x"],
         &["reply", "x"],
         &[],
     ] {

@@ -36,6 +36,10 @@ pub struct ScoreOptions {
     pub output: Option<PathBuf>,
     /// For tables: the CSV file to learn from; otherwise the table is judged against itself.
     pub train: Option<PathBuf>,
+    /// For tables: the column of the file to learn from that says what a row is; it is not judged by.
+    pub label: Option<String>,
+    /// What that column says of a normal row; empty means any of the usual words.
+    pub normal: Vec<String>,
     /// For tables: the model to learn.
     pub model: Option<Kind>,
     /// For tables: where the randomness of learning begins.
@@ -316,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_table_is_judged_by_what_another_file_taught() {
-        let train = tempfile();
+        let train = tempfile("train");
         std::fs::write(&train, table_of(300)).expect("a file in the folder for such");
         let options = |model| ScoreOptions {
             train: Some(train.clone()),
@@ -346,6 +350,59 @@ mod tests {
             ..ScoreOptions::default()
         };
         check_error(absent, text, "learning from ");
+        std::fs::remove_file(train).expect("the file just written");
+    }
+
+    #[test]
+    fn labels_say_which_rows_are_normal_and_are_not_judged_by() {
+        let train = tempfile("labels");
+        let mut text = "bytes,class\n".to_owned();
+        for row in 0..300 {
+            text.push_str(&format!("{},Normal\n{},flood\n", 100 + row % 17, 90_000 + row));
+        }
+        std::fs::write(&train, &text).expect("a file in the folder for such");
+        let options = |normal: &[&str]| ScoreOptions {
+            train: Some(train.clone()),
+            label: Some("class".to_owned()),
+            normal: normal.iter().map(|name| (*name).to_owned()).collect(),
+            ..ScoreOptions::default()
+        };
+        // The judged file may lack the labels, or have others.
+        for text in ["bytes\n105\n90010\n", "bytes,class\n105,?\n90010,Normal\n"] {
+            let told = scores(&scored(options(&[]), text).expect("the input is good"));
+            assert!(told[0] < 0.3 && told[1] > 0.4, "{told:?}");
+            let told = scores(&scored(options(&["flood"]), text).expect("the input is good"));
+            assert!(told[1] < 0.3 && told[0] > 0.4, "{told:?}");
+        }
+        check_error(
+            options(&["calm"]),
+            "bytes\n1\n",
+            "column class: no row is labelled calm; the labels are Normal, flood",
+        );
+        let absent = ScoreOptions {
+            label: Some("kind".to_owned()),
+            ..options(&[])
+        };
+        check_error(absent, "bytes\n1\n", "no column \"kind\"; the columns are bytes, class");
+        let judged_by = ScoreOptions {
+            values: vec!["class".to_owned()],
+            ..options(&[])
+        };
+        check_error(judged_by, "bytes\n1\n", "the column of labels can't be judged by");
+        for (text, expected) in [
+            (
+                text.replace("16,Normal", "16,"),
+                "line 34, column class: the row has no label",
+            ),
+            ("bytes,class\n1,normal\n2,x\n".to_owned(), "1 normal rows are too few"),
+            (
+                "bytes,class\n".to_owned() + &"1,normal\n2,x\n".repeat(30),
+                "every column is constant",
+            ),
+        ] {
+            std::fs::write(&train, text).expect("a file in the folder for such");
+            check_error(options(&[]), "bytes\n1\n", expected);
+        }
         std::fs::remove_file(train).expect("the file just written");
     }
 
@@ -399,7 +456,7 @@ mod tests {
         check_error(table(), "", "empty");
     }
 
-    fn tempfile() -> PathBuf {
-        std::env::temp_dir().join(format!("stakeout-score-{}.csv", std::process::id()))
+    fn tempfile(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("stakeout-score-{name}-{}.csv", std::process::id()))
     }
 }

@@ -18,7 +18,7 @@ mod tail;
 
 pub use coder::{COLUMNS_MAX, Coder};
 pub use parameters::{Parameters, Ranges};
-pub use table::{Cell, Column, Table, Values};
+pub use table::{Cell, Column, Labels, Table, Values};
 
 use isolation_forest::IsolationForest;
 use neighbours::Neighbours;
@@ -101,6 +101,12 @@ pub enum Unfit {
         /// How many there were.
         columns: usize,
     },
+    /// None of the rows is labelled normal, or too few are.
+    #[error("{rows} normal rows are too few to learn from (rows_min {ROWS_MIN})")]
+    TooFewNormal {
+        /// How many there were.
+        rows: usize,
+    },
     /// Every column has one value only, so no row can be told from another.
     #[error("every column is constant: nothing can be learned")]
     Constant,
@@ -166,6 +172,22 @@ impl Model {
     /// When the rows are too few, too wide, or all the same.
     pub fn learn(table: &Table, settings: &Settings) -> Result<Model, Unfit> {
         Model::learn_coded(table, settings).map(|(model, _)| model)
+    }
+
+    /// Learns from `table`, of which `labels` says what its rows are. A kind that can't use labels learns from the normal
+    /// rows alone.
+    ///
+    /// # Errors
+    /// When the rows are too few, too wide, or all the same.
+    ///
+    /// # Panics
+    /// When there are not as many labels as rows.
+    pub fn learn_labelled(table: &Table, labels: &Labels, settings: &Settings) -> Result<Model, Unfit> {
+        assert_eq!(table.rows(), labels.normal.len());
+        match labels.normal_rows() {
+            rows if rows < ROWS_MIN => Err(Unfit::TooFewNormal { rows }),
+            _ => Model::learn(&table.only(&labels.normal), settings),
+        }
     }
 
     /// Learns from `table` and judges its rows, each without the part of the model that it made itself. Gives their

@@ -52,6 +52,20 @@ impl Values {
     }
 }
 
+/// What the rows of a table are known to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// For each row whether it is normal.
+    pub normal: Vec<bool>,
+}
+
+impl Labels {
+    /// How many rows are normal.
+    pub fn normal_rows(&self) -> usize {
+        self.normal.iter().filter(|normal| **normal).count()
+    }
+}
+
 impl Table {
     /// A table of these columns.
     ///
@@ -66,6 +80,25 @@ impl Table {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |column| column.values.len())
+    }
+
+    /// The rows that are wanted, in their order.
+    pub(super) fn only(&self, wanted: &[bool]) -> Table {
+        fn kept<T: Copy>(values: &[T], wanted: &[bool]) -> Vec<T> {
+            let both = values.iter().zip(wanted);
+            both.filter(|(_, wanted)| **wanted).map(|(value, _)| *value).collect()
+        }
+        let column = |column: &Column| Column {
+            name: column.name.clone(),
+            values: match &column.values {
+                Values::Numbers(numbers) => Values::Numbers(kept(numbers, wanted)),
+                Values::Texts { names, places } => Values::Texts {
+                    names: names.clone(),
+                    places: kept(places, wanted),
+                },
+            },
+        };
+        Table::new(self.columns.iter().map(column).collect())
     }
 
     /// The columns.

@@ -3,10 +3,11 @@
 //! What is learned from is held in memory; rows judged by what another file taught stream by.
 
 use super::{ScoreOptions, Scored, write_row};
-use crate::engine::model::{Kind, Model, Parameters, Settings, Table, Training};
+use crate::engine::model::{Kind, Model, Parameters, Settings, Training};
 use crate::engine::series::TELLING;
 use crate::run::tables::judge::Judge;
-use crate::run::tables::rows::{self, Wanted, Whole, read_header};
+use crate::run::tables::labels;
+use crate::run::tables::rows::{self, Rows, Wanted, Whole, read_header};
 use crate::run::tables::{Reader, Record, SCORE_COLUMN, is_time_name, parse_value};
 use anyhow::{Context, bail};
 use std::io::{BufRead, Cursor, Write};
@@ -59,14 +60,21 @@ pub(super) fn score(
         None => {
             let table = [Whole::read(options.file.display().to_string(), &mut *input)?];
             let bytes = Arc::clone(&table[0].bytes);
-            let surprises = Model::judge_itself(&read_table(options, &table)?, &settings(Training::Judged))
+            let surprises = Model::judge_itself(&read_rows(options, &table)?.table, &settings(Training::Judged))
                 .context("the table is judged against itself; --train names a file to learn from")?;
             write_scores(&bytes, &surprises, output)
         }
         Some(path) => {
             let learned = || {
-                let table = read_table(options, &Whole::read_all(&[path])?)?;
-                Ok::<_, anyhow::Error>(Model::learn(&table, &settings(Training::Apart))?)
+                let rows = read_rows(options, &Whole::read_all(&[path])?)?;
+                let settings = settings(Training::Apart);
+                Ok::<_, anyhow::Error>(match &options.label {
+                    None => Model::learn(&rows.table, &settings)?,
+                    Some(column) => {
+                        let labels = labels::of(&rows, column, &options.normal)?;
+                        Model::learn_labelled(&rows.table, &labels, &settings)?
+                    }
+                })
             };
             let model = learned().with_context(|| format!("learning from {}", path.display()))?;
             judge_by(&model, input, output)
@@ -74,14 +82,21 @@ pub(super) fn score(
     }
 }
 
-/// The table in a file, of the columns that the options choose.
-fn read_table(options: &ScoreOptions, file: &[Whole]) -> anyhow::Result<Table> {
+/// The rows of a file, of the columns that the options choose.
+fn read_rows(options: &ScoreOptions, file: &[Whole]) -> anyhow::Result<Rows> {
     let wanted = Wanted {
         values: &options.values,
         time: options.time.as_ref(),
-        label: None,
+        label: options.label.as_ref(),
     };
-    Ok(rows::read(file, &wanted)?.table)
+    if options
+        .label
+        .as_ref()
+        .is_some_and(|label| options.values.contains(label))
+    {
+        bail!("the column of labels can't be judged by");
+    }
+    rows::read(file, &wanted)
 }
 
 fn write_scores(bytes: &Arc<[u8]>, surprises: &[f64], output: &mut dyn Write) -> anyhow::Result<Scored> {

@@ -5,6 +5,7 @@
 
 mod csv;
 pub(super) mod judge;
+pub(super) mod labels;
 pub(super) mod rows;
 
 use anyhow::bail;
