@@ -85,7 +85,8 @@ enum Command {
         /// [default: normal, norm, benign, legit, good, ham, 0, false, -]
         #[arg(long, value_name = "NAME", requires = "label")]
         normal: Vec<String>,
-        /// For tables: what learns [default: neighbours]
+        /// For tables: what learns; sequence looks at one column, of tokens with blanks between them
+        /// [default: neighbours]
         #[arg(long, value_parser = model_kinds())]
         model: Option<Kind>,
         /// For tables: where the randomness of learning begins

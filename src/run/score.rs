@@ -329,7 +329,7 @@ mod tests {
         };
         // Columns are found by their names, and one that nobody learned from is no matter.
         let text = "note,bytes,host,user\nx,105,host-1,bob\ny,40000,host-8,trudy\n";
-        for model in Kind::ALL {
+        for model in Kind::OF_ROWS {
             let output = scored(options(model), text).expect("the input is good");
             let told = scores(&output);
             assert!(told[1] > 0.4 && told[0] < 0.3, "{} {output}", model.name());
@@ -431,6 +431,33 @@ mod tests {
         let scores = scores(&output);
         let (strange, usual) = scores.split_last().expect("there are rows");
         assert!(usual.iter().all(|score| score < strange), "{output}");
+    }
+
+    #[test]
+    fn sequences_are_judged_by_what_another_file_taught() {
+        let train = std::env::temp_dir().join(format!("stakeout-sequences-{}.csv", std::process::id()));
+        let usual = |row: usize| format!("open {}close", "seek read ".repeat(1 + row % 5));
+        let rows = (0..200).map(|row| format!("{row},{}\n", usual(row)));
+        std::fs::write(&train, "process,calls\n".to_owned() + &rows.collect::<String>()).expect("a folder for such");
+        let options = |values: &[&str]| ScoreOptions {
+            train: Some(train.clone()),
+            model: Some(Kind::Sequence),
+            values: values.iter().map(|name| (*name).to_owned()).collect(),
+            ..ScoreOptions::default()
+        };
+        let text = "calls,note\nopen seek read close,a\nopen seek exec read close,b\n,c\n7,d\n";
+        let output = scored(options(&[]), text).expect("the input is good");
+        let told = scores(&output);
+        assert!(told[0] < 0.2 && told[1] > 0.4 && told[3] > 0.4, "{output}");
+        assert_eq!(told[2], 0.0, "{output}");
+        for (values, expected) in [
+            (["process"], "no column holds sequences"),
+            (["absent"], "no column \"absent\""),
+        ] {
+            check_error(options(&values), text, expected);
+        }
+        check_error(options(&[]), "call,note\na b,c\n", "columns that are not here: calls");
+        std::fs::remove_file(train.clone()).expect("the file just written");
     }
 
     #[test]

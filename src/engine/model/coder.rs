@@ -46,6 +46,8 @@ pub(super) enum Code {
         /// How strange they are.
         scale: Scale,
     },
+    /// A text is a sequence of tokens, which no code stands for.
+    Sequence,
 }
 
 /// The normal scores of numbers.
@@ -65,6 +67,14 @@ impl Coder {
         Coder {
             names: table.columns().iter().map(|column| column.name.clone()).collect(),
             codes: table.columns().iter().map(code_of).collect(),
+        }
+    }
+
+    /// The columns of a model of sequences: one, of this name.
+    pub(super) fn of_sequences(name: &str) -> Coder {
+        Coder {
+            names: vec![name.to_owned()],
+            codes: vec![Code::Sequence],
         }
     }
 
@@ -91,14 +101,14 @@ impl Coder {
         self.codes.iter().all(|code| match code {
             Code::Score(scale) => scale.knots.len() <= 1,
             Code::Category(names) => names.len() <= 1,
-            Code::Shape { .. } => false,
+            Code::Shape { .. } | Code::Sequence => false,
         })
     }
 
     /// For each column the number of categories that were seen, or none where codes are scores.
     pub(super) fn categories(&self) -> impl Iterator<Item = Option<usize>> {
         self.codes.iter().map(|code| match code {
-            Code::Score(_) | Code::Shape { .. } => None,
+            Code::Score(_) | Code::Shape { .. } | Code::Sequence => None,
             Code::Category(names) => Some(names.len()),
         })
     }
@@ -106,7 +116,7 @@ impl Coder {
     /// Appends the codes of a row, which has one cell for each column. A cell of the wrong kind is like one never seen.
     pub(super) fn code(&self, row: &[Cell<'_>], codes: &mut Vec<f32>) {
         codes.extend(self.codes.iter().zip(row).map(|(code, cell)| match (code, cell) {
-            (_, Cell::Missing) => f32::NAN,
+            (_, Cell::Missing) | (Code::Sequence, _) => f32::NAN,
             (Code::Score(scale), Cell::Number(number)) => scale.score(*number),
             (Code::Score(scale), Cell::Text(_)) => scale.ends.1,
             (Code::Category(names), Cell::Text(text)) => place_of(names, text),
@@ -158,6 +168,7 @@ impl Coder {
                 .map_or("something never seen", String::as_str)
                 .to_owned(),
             Code::Shape { .. } => "a text of the usual characters".to_owned(),
+            Code::Sequence => "a sequence".to_owned(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! calibration turns into a tail probability, so that models compare with each other and with the baselines.
 //!
 //! `table.rs` holds rows, `coder.rs` makes numbers of them that have no unit, `tail.rs` calibrates. Each other file is a
-//! kind of model. Everything random comes from the seed, so the same rows and settings give the same model, bit for bit.
+//! kind of model, and `sequence/` the one whose rows are sequences of tokens. Everything random comes from the seed, so the same rows and settings give the same model, bit for bit.
 //!
 //! Not here: files and their formats (`run`), per-entity state (`baseline`), series in which the order of the rows
 //! matters (`series`).
@@ -12,12 +12,14 @@ mod isolation_forest;
 mod neighbours;
 mod parameters;
 mod random;
+mod sequence;
 mod shape;
 pub mod table;
 mod tail;
 
 pub use coder::{COLUMNS_MAX, Coder};
 pub use parameters::{Parameters, Ranges};
+pub use sequence::{Count, Sequence, State, Step, Why};
 pub use table::{Cell, Column, Labels, Table, Values};
 
 use isolation_forest::IsolationForest;
@@ -40,17 +42,22 @@ pub enum Kind {
     Neighbours,
     /// How few random cuts set a row apart.
     IsolationForest,
+    /// Which token follows which, and how often each comes.
+    Sequence,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 2] = [Kind::Neighbours, Kind::IsolationForest];
+    pub const ALL: [Kind; 3] = [Kind::Neighbours, Kind::IsolationForest, Kind::Sequence];
+    /// The kinds that look at all columns of a row.
+    pub const OF_ROWS: [Kind; 2] = [Kind::Neighbours, Kind::IsolationForest];
 
     /// The name, such as `isolation_forest`.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Neighbours => "neighbours",
             Kind::IsolationForest => "isolation_forest",
+            Kind::Sequence => "sequence",
         }
     }
 
@@ -110,6 +117,18 @@ pub enum Unfit {
     /// Every column has one value only, so no row can be told from another.
     #[error("every column is constant: nothing can be learned")]
     Constant,
+    /// No column is what a model of sequences looks at.
+    #[error("no column holds sequences, most cells of which are tokens with blanks between them: there is {columns}")]
+    NoSequences {
+        /// The columns there are.
+        columns: String,
+    },
+    /// A model of sequences looks at one column.
+    #[error("several columns hold sequences: choose one of {columns}")]
+    SeveralSequences {
+        /// Those that do.
+        columns: String,
+    },
 }
 
 /// A learned model: its columns, what was learned, and how strange the rows it learned from were.
@@ -124,6 +143,7 @@ pub struct Model {
 enum Learned {
     Neighbours(Neighbours),
     IsolationForest(IsolationForest),
+    Sequence(Box<Sequence>),
 }
 
 /// Rows as the coder wrote them: `width` codes a row, one column after the other; missing is NaN.
@@ -171,6 +191,9 @@ impl Model {
     /// # Errors
     /// When the rows are too few, too wide, or all the same.
     pub fn learn(table: &Table, settings: &Settings) -> Result<Model, Unfit> {
+        if settings.kind == Kind::Sequence {
+            return Model::learn_sequences(table, settings).map(|(model, _)| model);
+        }
         Model::learn_coded(table, settings).map(|(model, _)| model)
     }
 
@@ -196,11 +219,34 @@ impl Model {
     /// # Errors
     /// When the rows are too few, too wide, or all the same.
     pub fn judge_itself(table: &Table, settings: &Settings) -> Result<Vec<f64>, Unfit> {
+        if settings.kind == Kind::Sequence {
+            let (model, strangeness) = Model::learn_sequences(table, settings)?;
+            let surprise = |raw: &Option<f64>| raw.map_or(0.0, |raw| model.tail.surprise(raw));
+            return Ok(strangeness.iter().map(surprise).collect());
+        }
         let (model, codes) = Model::learn_coded(table, settings)?;
         let mut strangeness = vec![0.0; codes.len()];
         model.strangeness_of_own(&codes, 0..codes.len(), &mut strangeness);
         let tail = Tail::of(&mut strangeness.clone());
         Ok(strangeness.iter().map(|raw| tail.surprise(*raw)).collect())
+    }
+
+    /// Learns from the column of sequences. Gives for each row how strange it is to a model that it is no part of.
+    fn learn_sequences(table: &Table, settings: &Settings) -> Result<(Model, Vec<Option<f64>>), Unfit> {
+        if table.columns().is_empty() {
+            return Err(Unfit::NoColumn);
+        }
+        let column = &table.columns()[sequence::column_of(table.columns())?];
+        let Values::Texts { names, places } = &column.values else {
+            unreachable!("a column of sequences holds texts")
+        };
+        let (sequence, strangeness) = Sequence::learn(names, places, settings.seed)?;
+        let model = Model {
+            coder: Coder::of_sequences(&column.name),
+            learned: Learned::Sequence(Box::new(sequence)),
+            tail: Tail::of(&mut strangeness.iter().copied().flatten().collect::<Vec<f64>>()),
+        };
+        Ok((model, strangeness))
     }
 
     fn learn_coded(table: &Table, settings: &Settings) -> Result<(Model, Codes), Unfit> {
@@ -219,6 +265,7 @@ impl Model {
         let learned = match settings.kind {
             Kind::Neighbours => Learned::Neighbours(Neighbours::learn(&coder, &codes, settings)),
             Kind::IsolationForest => Learned::IsolationForest(IsolationForest::learn(&coder, &codes, settings)),
+            Kind::Sequence => unreachable!("sequences are learned from as they are"),
         };
         let mut model = Model {
             coder,
@@ -250,6 +297,14 @@ impl Model {
     /// Judges rows: `cells` has one cell for each column of [`Model::columns`], row after row. Appends a surprise,
     /// `-log10` of how often rows like those learned from are at least as strange, for each.
     pub fn surprises(&self, cells: &[Cell<'_>], surprises: &mut Vec<f64>) {
+        if let Learned::Sequence(sequence) = &self.learned {
+            surprises.extend(cells.iter().map(|cell| match cell {
+                Cell::Text(text) => self.tail.surprise(sequence.strangeness_of(text)),
+                Cell::Number(number) => self.tail.surprise(sequence.strangeness_of(&number.to_string())),
+                Cell::Missing => 0.0,
+            }));
+            return;
+        }
         let mut codes = Codes::new(self.coder.width());
         let mut raws = [0.0; BATCH_ROWS];
         for rows in cells.chunks(BATCH_ROWS * self.coder.columns().max(1)) {
@@ -263,8 +318,32 @@ impl Model {
         }
     }
 
+    /// What was learned of sequences, to judge them token by token, when this is a model of them.
+    pub fn sequence(&self) -> Option<&Sequence> {
+        match &self.learned {
+            Learned::Sequence(sequence) => Some(sequence),
+            _ => None,
+        }
+    }
+
+    /// The surprise of a strangeness that [`Sequence::strangeness`] gave, `-log10 p`.
+    pub fn surprise_of(&self, strangeness: f64) -> f64 {
+        self.tail.surprise(strangeness)
+    }
+
     /// Which columns make a row strange, the strongest first; the shares add up to 1.
     pub fn explain(&self, row: &[Cell<'_>]) -> Vec<Blame> {
+        if let (Learned::Sequence(sequence), [cell]) = (&self.learned, row) {
+            let typical = match cell {
+                Cell::Text(text) => sequence.explain(text).to_string(),
+                _ => "a sequence".to_owned(),
+            };
+            return vec![Blame {
+                column: 0,
+                share: 1.0,
+                typical,
+            }];
+        }
         let mut codes = Vec::new();
         self.coder.code(row, &mut codes);
         let mut shares = vec![0.0; self.coder.columns()];
@@ -272,6 +351,7 @@ impl Model {
         match &self.learned {
             Learned::Neighbours(model) => model.blame(&codes, &mut shares, &mut typical),
             Learned::IsolationForest(model) => model.blame(&codes, &mut shares, &mut typical),
+            Learned::Sequence(_) => {}
         }
         let total: f64 = shares.iter().sum();
         let even = 1.0 / shares.len() as f64;
@@ -292,6 +372,7 @@ impl Model {
         match &self.learned {
             Learned::Neighbours(model) => model.strangeness(codes, raws),
             Learned::IsolationForest(model) => model.strangeness(codes, raws),
+            Learned::Sequence(_) => {}
         }
     }
 
@@ -388,7 +469,7 @@ mod tests {
     #[test]
     fn what_is_out_of_range_or_never_seen_or_unlike_its_company_is_surprising_and_blamed() {
         let table = traffic(4000, 5);
-        for kind in Kind::ALL {
+        for kind in Kind::OF_ROWS {
             let model = Model::learn(&table, &settings(kind, Training::Apart)).expect("there is enough");
             let usual = surprise(&model, &USUAL);
             assert!(usual < 1.0, "{}: {usual}", kind.name());
@@ -431,7 +512,7 @@ mod tests {
                 Cell::Text(&names[places[row] as usize]),
             ]);
         }
-        for kind in Kind::ALL {
+        for kind in Kind::OF_ROWS {
             let model = Model::learn(&traffic(20_000, 5), &settings(kind, Training::Apart)).expect("there is enough");
             let mut surprises = Vec::new();
             model.surprises(&cells, &mut surprises);
@@ -448,7 +529,7 @@ mod tests {
 
     #[test]
     fn one_seed_gives_one_model_and_a_saved_one_judges_alike() {
-        for kind in Kind::ALL {
+        for kind in Kind::OF_ROWS {
             let learn = || Model::learn(&traffic(500, 5), &settings(kind, Training::Apart)).expect("there is enough");
             let bytes = postcard::to_allocvec(&learn()).expect("a model has only plain parts");
             assert_eq!(bytes, postcard::to_allocvec(&learn()).expect("the same"));
@@ -469,7 +550,7 @@ mod tests {
             let rest = [USUAL[1], USUAL[2], USUAL[3], site];
             [&[first][..], &rest].concat()
         };
-        for kind in Kind::ALL {
+        for kind in Kind::OF_ROWS {
             let model = Model::learn(&Table::new(with_gaps.clone()), &settings(kind, Training::Apart))
                 .expect("there is enough");
             let missing = surprise(&model, &row(Cell::Missing, Cell::Number(7.0)));
@@ -506,7 +587,7 @@ mod tests {
                 values[17] = strange;
             }
         }
-        for kind in Kind::ALL {
+        for kind in Kind::OF_ROWS {
             let told = Model::judge_itself(&Table::new(columns.clone()), &settings(kind, Training::Judged));
             let told = told.expect("there is enough");
             let strangest = (0..told.len()).max_by(|one, other| told[*one].total_cmp(&told[*other]));

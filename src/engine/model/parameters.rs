@@ -33,6 +33,10 @@ impl Kind {
                 parts: &[50, 100, 200, 400],
                 part_rows: &[32, 64, 128, 256],
             },
+            Kind::Sequence => Ranges {
+                parts: &[],
+                part_rows: &[],
+            },
         }
     }
 }

@@ -21,6 +21,8 @@ const KNOT_STEP: f64 = 0.97;
 pub(super) struct Tail {
     /// Strangeness, rising, and the surprise of reaching it.
     knots: Vec<(f64, f64)>,
+    /// The surprise of passing the last knot: it is more than that of reaching it where several rows reach it.
+    passing: f64,
     /// The law of the excess over the last knot.
     beyond: Option<GeneralisedPareto>,
 }
@@ -44,6 +46,7 @@ impl Tail {
         }
         Tail {
             beyond: law(raws),
+            passing: -(1.5 / (rows + 1.0)).log10().min(0.0),
             knots,
         }
     }
@@ -58,7 +61,8 @@ impl Tail {
             (Some(below), Some(above)) => {
                 below.1 + (above.1 - below.1) * ((raw - below.0) / (above.0 - below.0)).clamp(0.0, 1.0)
             }
-            (Some(last), None) => last.1 + self.excess(raw - last.0),
+            (Some(last), None) if raw > last.0 => last.1.max(self.passing) + self.excess(raw - last.0),
+            (Some(last), None) => last.1,
             // Less strange than anything seen: p is 1 for all that anybody asks, but the order is kept.
             (None, Some(first)) => first.1 / (1.0 + (first.0 - raw)),
             (None, None) => 0.0,
@@ -110,6 +114,14 @@ mod tests {
             let told = tail.surprise(raw);
             assert!((told - surprise).abs() < 0.12 * surprise + 0.01, "{surprise}: {told}");
         }
+    }
+
+    #[test]
+    fn passing_what_many_rows_reach_is_as_rare_as_never_seen() {
+        let tail = Tail::of(&mut vec![2.0; 999]);
+        assert!(tail.surprise(2.0) < 0.01);
+        let told = tail.surprise(2.01);
+        assert!((2.8..3.0).contains(&told), "{told}");
     }
 
     #[test]
