@@ -9,9 +9,12 @@
 
 mod coder;
 mod isolation_forest;
+pub mod measures;
 mod neighbours;
 mod parameters;
+pub mod quality;
 mod random;
+pub mod schema;
 mod sequence;
 mod shape;
 pub mod table;

@@ -50,6 +50,39 @@ impl Values {
             Values::Texts { places, .. } => places.len(),
         }
     }
+
+    /// What stands in a row.
+    pub fn cell(&self, row: usize) -> Cell<'_> {
+        match self {
+            Values::Numbers(numbers) => Some(numbers[row]).filter(|number| number.is_finite()).map(Cell::Number),
+            Values::Texts { names, places } => names.get(places[row] as usize).map(|name| Cell::Text(name)),
+        }
+        .unwrap_or(Cell::Missing)
+    }
+
+    /// The values of these rows; words that are in none of them are left out.
+    fn select(&self, rows: &[u32]) -> Values {
+        match self {
+            Values::Numbers(numbers) => Values::Numbers(rows.iter().map(|row| numbers[*row as usize]).collect()),
+            Values::Texts { names, places } => {
+                let mut new_places = vec![Values::MISSING; names.len()];
+                let mut kept: Vec<String> = Vec::new();
+                let selected = rows.iter().map(|row| {
+                    let old = places[*row as usize] as usize;
+                    let Some(new) = new_places.get_mut(old) else {
+                        return Values::MISSING;
+                    };
+                    if *new == Values::MISSING {
+                        *new = kept.len() as u32;
+                        kept.push(names[old].clone());
+                    }
+                    *new
+                });
+                let places = selected.collect();
+                Values::Texts { names: kept, places }
+            }
+        }
+    }
 }
 
 /// What the rows of a table are known to be.
@@ -104,5 +137,57 @@ impl Table {
     /// The columns.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// A column's place by its name.
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// A table of the rows in these places, in this order.
+    pub fn select(&self, rows: &[u32]) -> Table {
+        let columns = self.columns.iter().map(|column| Column {
+            name: column.name.clone(),
+            values: column.values.select(rows),
+        });
+        Table::new(columns.collect())
+    }
+
+    /// The table without the columns for which `is_wanted` says so.
+    pub fn keep(&self, mut is_wanted: impl FnMut(&Column) -> bool) -> Table {
+        let columns = self.columns.iter().filter(|column| is_wanted(column));
+        Table::new(columns.cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selected_rows_hold_what_they_held_and_no_word_of_others() {
+        let table = Table::new(vec![
+            Column {
+                name: "bytes".to_owned(),
+                values: Values::Numbers(vec![1.0, f64::NAN, 3.0]),
+            },
+            Column {
+                name: "user".to_owned(),
+                values: Values::Texts {
+                    names: vec!["ann".to_owned(), "bob".to_owned()],
+                    places: vec![0, 1, Values::MISSING],
+                },
+            },
+        ]);
+        let part = table.select(&[2, 1, 1]);
+        let rows = |column: usize| {
+            (0..3)
+                .map(|row| part.columns()[column].values.cell(row))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rows(0), [Cell::Number(3.0), Cell::Missing, Cell::Missing]);
+        assert_eq!(rows(1), [Cell::Missing, Cell::Text("bob"), Cell::Text("bob")]);
+        assert!(matches!(&part.columns()[1].values, Values::Texts { names, .. } if names == &["bob"]));
+        assert_eq!(table.keep(|column| column.name == "user").columns().len(), 1);
     }
 }
