@@ -8,6 +8,7 @@ pub mod collector;
 pub(crate) mod folder;
 pub mod lookup;
 pub mod pieces;
+pub mod registry;
 pub mod sink;
 pub mod source;
 pub mod store;
