@@ -1,17 +1,19 @@
 //! The command line: arguments, help texts and exit statuses.
 
+mod models;
+
 use crate::edge::sink::printable;
-use crate::engine::model::Kind;
 use crate::engine::triage::Budget;
+use crate::run;
 use crate::run::check::{self, Site, Sources};
 use crate::run::replay::{self, Ended, Replay};
-use crate::run::score::{self, ScoreOptions};
+use crate::run::score::{self, Choice, ScoreOptions};
 use crate::run::templates::{self, TemplatesOptions};
 use crate::run::{OutputFormat, detectors, explain, service};
 #[cfg(feature = "kafka")]
 use crate::run::{detect, respond, topics};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use models::{Folder, ModelsCommand, TrainArguments};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,13 +87,30 @@ enum Command {
         /// [default: normal, norm, benign, legit, good, ham, 0, false, -]
         #[arg(long, value_name = "NAME", requires = "label")]
         normal: Vec<String>,
-        /// For tables: what learns; sequence looks at one column, of tokens with blanks between them
-        /// [default: neighbours]
-        #[arg(long, value_parser = model_kinds())]
-        model: Option<Kind>,
+        /// For tables: what learns, a kind that `train --help` names (sequence looks at one column, of tokens with blanks
+        /// between them), or the trained model that judges: NAME, NAME@VERSION, or a file [default: neighbours]
+        #[arg(long, value_parser = models::choice)]
+        model: Option<Choice>,
+        #[command(flatten)]
+        folder: Folder,
         /// For tables: where the randomness of learning begins
         #[arg(long, default_value_t = 1)]
         seed: u64,
+    },
+    /// Learn a model from tables of rows, and keep it with its lineage
+    #[command(
+        after_help = "Example:\n  stakeout train january.csv february.csv --name sessions --time started\n  \
+        stakeout train flows.csv.gz --name flows --model isolation_forest --label class --trials 12"
+    )]
+    Train(Box<TrainArguments>),
+    /// List models, show and compare their versions, and say which is in force
+    #[command(
+        after_help = "Example:\n  stakeout models list\n  stakeout models promote sessions@2\n  \
+        stakeout models rollback sessions"
+    )]
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
     },
     /// List the messages of a log by their shape, the most frequent first: what `log.template.id` is in detectors
     #[command(after_help = "Example:\n  stakeout templates /var/log/auth.log | head")]
@@ -225,12 +244,6 @@ struct ReplayArguments {
     quiet: bool,
 }
 
-/// Reads the name of a kind of model; help lists them all.
-fn model_kinds() -> impl TypedValueParser<Value = Kind> {
-    PossibleValuesParser::new(Kind::ALL.map(Kind::name))
-        .map(|name| Kind::from_name(&name).expect("the parser lets only these names pass"))
-}
-
 fn budget(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(alerts) if (0.01..=1e6).contains(&alerts) => Ok(alerts),
@@ -349,6 +362,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             label,
             normal,
             model,
+            folder,
             seed,
         } => {
             let options = ScoreOptions {
@@ -361,10 +375,13 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
                 label,
                 normal,
                 model,
+                models: folder.models,
                 seed,
             };
             score::score(&options, &mut std::io::BufWriter::new(stdout))?;
         }
+        Command::Train(arguments) => run::models::train(&arguments.options(), &mut stdout)?,
+        Command::Models { command } => return Ok(u8::from(!models::run(command, &mut stdout)?)),
         Command::Templates { files, lines } => templates::run(&TemplatesOptions { files, lines }, &mut stdout)?,
         #[cfg(feature = "kafka")]
         Command::Respond { written, instance } => {

@@ -28,7 +28,16 @@ fn documents(ran: &Ran) -> Vec<Value> {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["replay", "check", "detectors", "score", "templates", "explain"] {
+    for command in [
+        "replay",
+        "check",
+        "detectors",
+        "score",
+        "train",
+        "models",
+        "templates",
+        "explain",
+    ] {
         let ran = run(stakeout([command, "--help"]));
         ran.check(0, &[]);
         let example = ran.stdout.split("Example:\n").nth(1).unwrap_or_default();

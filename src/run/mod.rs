@@ -9,6 +9,7 @@ pub mod explain;
 mod input;
 mod log;
 mod merge;
+pub mod models;
 mod output;
 mod progress;
 pub mod replay;

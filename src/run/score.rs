@@ -9,6 +9,7 @@
 
 mod table;
 
+use super::models::Reference;
 use super::tables::{self, Reader, Record, SCORE_COLUMN};
 use super::tables::{bad_cell, check_width, is_time_name, names_of, open, parse_time, parse_value};
 use crate::engine::model::Kind;
@@ -40,10 +41,21 @@ pub struct ScoreOptions {
     pub label: Option<String>,
     /// What that column says of a normal row; empty means any of the usual words.
     pub normal: Vec<String>,
-    /// For tables: the model to learn.
-    pub model: Option<Kind>,
+    /// For tables: the model to learn, or the one to judge by.
+    pub model: Option<Choice>,
+    /// The folder of models.
+    pub models: PathBuf,
     /// For tables: where the randomness of learning begins.
     pub seed: u64,
+}
+
+/// What judges a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A model of this kind, which is learned now.
+    Kind(Kind),
+    /// A model that was trained before.
+    Saved(Reference),
 }
 
 /// What was done.
@@ -324,7 +336,7 @@ mod tests {
         std::fs::write(&train, table_of(300)).expect("a file in the folder for such");
         let options = |model| ScoreOptions {
             train: Some(train.clone()),
-            model: Some(model),
+            model: Some(Choice::Kind(model)),
             ..ScoreOptions::default()
         };
         // Columns are found by their names, and one that nobody learned from is no matter.
@@ -423,7 +435,7 @@ mod tests {
         }
         text.push_str("\"1' or 1=1;-- x\",10\n");
         let options = ScoreOptions {
-            model: Some(Kind::Neighbours),
+            model: Some(Choice::Kind(Kind::Neighbours)),
             values: vec!["payload".to_owned()],
             ..ScoreOptions::default()
         };
@@ -441,7 +453,7 @@ mod tests {
         std::fs::write(&train, "process,calls\n".to_owned() + &rows.collect::<String>()).expect("a folder for such");
         let options = |values: &[&str]| ScoreOptions {
             train: Some(train.clone()),
-            model: Some(Kind::Sequence),
+            model: Some(Choice::Kind(Kind::Sequence)),
             values: values.iter().map(|name| (*name).to_owned()).collect(),
             ..ScoreOptions::default()
         };
@@ -463,7 +475,7 @@ mod tests {
     #[test]
     fn a_table_that_nothing_can_be_learned_from_is_refused_with_its_reason() {
         let table = || ScoreOptions {
-            model: Some(Kind::IsolationForest),
+            model: Some(Choice::Kind(Kind::IsolationForest)),
             ..ScoreOptions::default()
         };
         check_error(table(), "a,b\n1,2\n", "1 rows are too few to learn from");

@@ -2,9 +2,10 @@
 //!
 //! What is learned from is held in memory; rows judged by what another file taught stream by.
 
-use super::{ScoreOptions, Scored, write_row};
+use super::{Choice, ScoreOptions, Scored, write_row};
 use crate::engine::model::{Kind, Model, Parameters, Settings, Training};
 use crate::engine::series::TELLING;
+use crate::run::models::{self, Reference};
 use crate::run::tables::judge::Judge;
 use crate::run::tables::labels;
 use crate::run::tables::rows::{self, Rows, Wanted, Whole, read_header};
@@ -50,8 +51,28 @@ pub(super) fn score(
     mut input: Box<dyn BufRead>,
     output: &mut dyn Write,
 ) -> anyhow::Result<Scored> {
+    let kind = match &options.model {
+        None => Kind::Neighbours,
+        Some(Choice::Kind(kind)) => *kind,
+        Some(Choice::Saved(reference)) => {
+            if options.train.is_some() || options.label.is_some() || !options.values.is_empty() || options.all {
+                bail!(
+                    "{reference} has learned, and knows its columns: --train, --label, --value and --all are for models that are learned now"
+                );
+            }
+            let saved = models::load(reference, &options.models);
+            let saved = match reference {
+                Reference::Named { version: None, .. } => saved.with_context(|| {
+                    let kinds = Kind::ALL.map(Kind::name).join(", ");
+                    format!("{reference} is not a kind of model ({kinds}), so it has to be one that was trained")
+                }),
+                _ => saved,
+            }?;
+            return judge_by(&saved.model, input, output);
+        }
+    };
     let settings = |rows| Settings {
-        kind: options.model.unwrap_or(Kind::Neighbours),
+        kind,
         seed: options.seed,
         rows,
         parameters: Parameters::default(),

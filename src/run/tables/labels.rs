@@ -13,11 +13,7 @@ const LISTED_MAX: usize = 12;
 /// [`NORMAL`] does. Every row has to have a label, and some row a normal one.
 pub(in crate::run) fn of(rows: &Rows, column: &str, normal: &[String]) -> anyhow::Result<Labels> {
     let names = &rows.labels.names;
-    let is_normal = |name: &String| match normal {
-        [] => NORMAL.iter().any(|known| known.eq_ignore_ascii_case(name)),
-        named => named.contains(name),
-    };
-    let by_place: Vec<bool> = names.iter().map(is_normal).collect();
+    let by_place: Vec<bool> = names.iter().map(|name| is_normal(name, normal)).collect();
     let places = &rows.labels.places;
     if let Some(row) = places.iter().position(|place| names[*place as usize].is_empty()) {
         bail!("line {}, column {column}: the row has no label", rows.lines[row].1);
@@ -26,23 +22,33 @@ pub(in crate::run) fn of(rows: &Rows, column: &str, normal: &[String]) -> anyhow
         normal: places.iter().map(|place| by_place[*place as usize]).collect(),
     };
     if labels.normal_rows() == 0 && !places.is_empty() {
-        let mut seen: Vec<&str> = names
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !name.is_empty())
-            .collect();
-        seen.sort_unstable();
-        let more = if seen.len() > LISTED_MAX { ", ..." } else { "" };
-        seen.truncate(LISTED_MAX);
-        bail!(
-            "column {column}: no row is labelled {}; the labels are {}{more}: --normal names those of normal rows",
-            if normal.is_empty() {
-                NORMAL.join(", ")
-            } else {
-                normal.join(", ")
-            },
-            seen.join(", ")
-        );
+        return Err(none_is_normal(column, names, normal));
     }
     Ok(labels)
+}
+
+/// Whether a row with this label is normal.
+pub(in crate::run) fn is_normal(label: &str, normal: &[String]) -> bool {
+    match normal {
+        [] => NORMAL.iter().any(|known| known.eq_ignore_ascii_case(label)),
+        named => named.iter().any(|name| name == label),
+    }
+}
+
+/// The error of labels of which none is that of a normal row.
+pub(in crate::run) fn none_is_normal(column: &str, names: &[String], normal: &[String]) -> anyhow::Error {
+    let named = names.iter().map(String::as_str).filter(|name| !name.is_empty());
+    let mut seen: Vec<&str> = named.collect();
+    seen.sort_unstable();
+    let more = if seen.len() > LISTED_MAX { ", ..." } else { "" };
+    seen.truncate(LISTED_MAX);
+    anyhow::anyhow!(
+        "column {column}: no row is labelled {}; the labels are {}{more}: --normal names those of normal rows",
+        if normal.is_empty() {
+            NORMAL.join(", ")
+        } else {
+            normal.join(", ")
+        },
+        seen.join(", ")
+    )
 }
