@@ -419,6 +419,31 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_learns_from_labels_asks_for_them() {
+        let model = ScoreOptions {
+            model: Some(Choice::Kind(Kind::Characters)),
+            ..ScoreOptions::default()
+        };
+        let text = "a,b\n".to_owned() + &"x,2\ny,3\n".repeat(30);
+        check_error(
+            model.clone(),
+            &text,
+            "a model of kind characters learns from labels, and there are none",
+        );
+        let train = tempfile("one-class");
+        std::fs::write(&train, &text).expect("a file in the folder for such");
+        let labelled = |normal: &[&str]| ScoreOptions {
+            train: Some(train.clone()),
+            label: Some("a".to_owned()),
+            normal: normal.iter().map(|name| (*name).to_owned()).collect(),
+            ..model.clone()
+        };
+        check_error(labelled(&["x", "y"]), &text, "0 rows that are not normal are too few");
+        check_error(labelled(&["x"]), &text, "there is no column of texts to learn from");
+        std::fs::remove_file(train).expect("the file just written");
+    }
+
+    #[test]
     fn texts_that_never_repeat_are_judged_by_their_shape() {
         let words = [
             "jane",

@@ -7,6 +7,7 @@
 //! Not here: files and their formats (`run`), per-entity state (`baseline`), series in which the order of the rows
 //! matters (`series`).
 
+mod characters;
 mod coder;
 mod isolation_forest;
 pub mod measures;
@@ -25,6 +26,7 @@ pub use parameters::{Parameters, Ranges};
 pub use sequence::{Count, Sequence, State, Step, Why};
 pub use table::{Cell, Column, Labels, Table, Values};
 
+use characters::Characters;
 use isolation_forest::IsolationForest;
 use neighbours::Neighbours;
 use serde::{Deserialize, Serialize};
@@ -47,12 +49,19 @@ pub enum Kind {
     IsolationForest,
     /// Which token follows which, and how often each comes.
     Sequence,
+    /// What characters texts are made of, and how they follow each other; learns from labelled rows.
+    Characters,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Neighbours, Kind::IsolationForest, Kind::Sequence];
-    /// The kinds that look at all columns of a row.
+    pub const ALL: [Kind; 4] = [
+        Kind::Neighbours,
+        Kind::IsolationForest,
+        Kind::Sequence,
+        Kind::Characters,
+    ];
+    /// The kinds that look at all columns of a row, and learn what is normal.
     pub const OF_ROWS: [Kind; 2] = [Kind::Neighbours, Kind::IsolationForest];
 
     /// The name, such as `isolation_forest`.
@@ -61,6 +70,15 @@ impl Kind {
             Kind::Neighbours => "neighbours",
             Kind::IsolationForest => "isolation_forest",
             Kind::Sequence => "sequence",
+            Kind::Characters => "characters",
+        }
+    }
+
+    /// Whether models of this kind learn what is strange from labels; the others learn what is normal.
+    pub const fn needs_labels(self) -> bool {
+        match self {
+            Kind::Neighbours | Kind::IsolationForest | Kind::Sequence => false,
+            Kind::Characters => true,
         }
     }
 
@@ -117,6 +135,29 @@ pub enum Unfit {
         /// How many there were.
         rows: usize,
     },
+    /// The kind learns from labels, and no row has one.
+    #[error("a model of kind {} learns from labels, and there are none", .kind.name())]
+    NoLabels {
+        /// The kind.
+        kind: Kind,
+    },
+    /// All rows are normal by their labels, or nearly all.
+    #[error("{rows} rows that are not normal are too few to learn from (rows_min {ROWS_MIN})")]
+    TooFewStrange {
+        /// How many there were.
+        rows: usize,
+    },
+    /// The kind reads texts, and there is none.
+    #[error("there is no column of texts to learn from")]
+    NoText,
+    /// The kind reads texts, and there are too many.
+    #[error("{columns} columns of texts are over columns_max ({columns_max})")]
+    TooManyTexts {
+        /// How many there were.
+        columns: usize,
+        /// How many there may be.
+        columns_max: usize,
+    },
     /// Every column has one value only, so no row can be told from another.
     #[error("every column is constant: nothing can be learned")]
     Constant,
@@ -147,6 +188,7 @@ enum Learned {
     Neighbours(Neighbours),
     IsolationForest(IsolationForest),
     Sequence(Box<Sequence>),
+    Characters(Box<Characters>),
 }
 
 /// Rows as the coder wrote them: `width` codes a row, one column after the other; missing is NaN.
@@ -211,9 +253,20 @@ impl Model {
     pub fn learn_labelled(table: &Table, labels: &Labels, settings: &Settings) -> Result<Model, Unfit> {
         assert_eq!(table.rows(), labels.normal.len());
         match labels.normal_rows() {
-            rows if rows < ROWS_MIN => Err(Unfit::TooFewNormal { rows }),
-            _ => Model::learn(&table.only(&labels.normal), settings),
+            rows if rows < ROWS_MIN => return Err(Unfit::TooFewNormal { rows }),
+            _ if !settings.kind.needs_labels() => return Model::learn(&table.only(&labels.normal), settings),
+            _ => check_size(table)?,
         }
+        if Coder::of(table).is_constant() {
+            return Err(Unfit::Constant);
+        }
+        let coder = Coder::of(&table.only(&labels.normal));
+        let (characters, mut raws) = Characters::learn(table, labels, &coder, settings.seed)?;
+        Ok(Model {
+            coder,
+            learned: Learned::Characters(Box::new(characters)),
+            tail: Tail::of(&mut raws),
+        })
     }
 
     /// Learns from `table` and judges its rows, each without the part of the model that it made itself. Gives their
@@ -253,12 +306,7 @@ impl Model {
     }
 
     fn learn_coded(table: &Table, settings: &Settings) -> Result<(Model, Codes), Unfit> {
-        match (table.rows(), table.columns().len()) {
-            (_, 0) => return Err(Unfit::NoColumn),
-            (_, columns) if columns > COLUMNS_MAX => return Err(Unfit::TooWide { columns }),
-            (rows, _) if rows < ROWS_MIN => return Err(Unfit::TooFew { rows }),
-            _ => {}
-        }
+        check_size(table)?;
         let coder = Coder::of(table);
         if coder.is_constant() {
             return Err(Unfit::Constant);
@@ -269,6 +317,7 @@ impl Model {
             Kind::Neighbours => Learned::Neighbours(Neighbours::learn(&coder, &codes, settings)),
             Kind::IsolationForest => Learned::IsolationForest(IsolationForest::learn(&coder, &codes, settings)),
             Kind::Sequence => unreachable!("sequences are learned from as they are"),
+            kind @ Kind::Characters => return Err(Unfit::NoLabels { kind }),
         };
         let mut model = Model {
             coder,
@@ -306,6 +355,11 @@ impl Model {
                 Cell::Number(number) => self.tail.surprise(sequence.strangeness_of(&number.to_string())),
                 Cell::Missing => 0.0,
             }));
+            return;
+        }
+        if let Learned::Characters(model) = &self.learned {
+            let rows = cells.chunks_exact(self.coder.columns().max(1));
+            surprises.extend(rows.map(|row| self.tail.surprise(model.strangeness(row, &self.coder))));
             return;
         }
         let mut codes = Codes::new(self.coder.width());
@@ -351,10 +405,12 @@ impl Model {
         self.coder.code(row, &mut codes);
         let mut shares = vec![0.0; self.coder.columns()];
         let mut typical = codes.clone();
+        let mut told = vec![None; shares.len()];
         match &self.learned {
             Learned::Neighbours(model) => model.blame(&codes, &mut shares, &mut typical),
             Learned::IsolationForest(model) => model.blame(&codes, &mut shares, &mut typical),
             Learned::Sequence(_) => {}
+            Learned::Characters(model) => (shares, told) = model.blame(row, &self.coder),
         }
         let total: f64 = shares.iter().sum();
         let even = 1.0 / shares.len() as f64;
@@ -364,7 +420,9 @@ impl Model {
             .map(|(column, share)| Blame {
                 column,
                 share: if total > 0.0 { share / total } else { even },
-                typical: self.coder.decode(column, typical[column]),
+                typical: told[column]
+                    .take()
+                    .unwrap_or_else(|| self.coder.decode(column, typical[column])),
             })
             .collect();
         blame.sort_by(|left, right| right.share.total_cmp(&left.share));
@@ -376,6 +434,9 @@ impl Model {
             Learned::Neighbours(model) => model.strangeness(codes, raws),
             Learned::IsolationForest(model) => model.strangeness(codes, raws),
             Learned::Sequence(_) => {}
+            Learned::Characters(_) => {
+                unreachable!("texts are judged as they are, and calibrated where they are learned")
+            }
         }
     }
 
@@ -396,6 +457,16 @@ impl Model {
             self.strangeness(&batch, &mut raws[done..done + count]);
             done += count;
         }
+    }
+}
+
+/// There is enough to learn from, and not too much.
+fn check_size(table: &Table) -> Result<(), Unfit> {
+    match (table.rows(), table.columns().len()) {
+        (_, 0) => Err(Unfit::NoColumn),
+        (_, columns) if columns > COLUMNS_MAX => Err(Unfit::TooWide { columns }),
+        (rows, _) if rows < ROWS_MIN => Err(Unfit::TooFew { rows }),
+        _ => Ok(()),
     }
 }
 

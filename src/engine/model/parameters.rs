@@ -33,7 +33,7 @@ impl Kind {
                 parts: &[50, 100, 200, 400],
                 part_rows: &[32, 64, 128, 256],
             },
-            Kind::Sequence => Ranges {
+            Kind::Sequence | Kind::Characters => Ranges {
                 parts: &[],
                 part_rows: &[],
             },
