@@ -13,7 +13,7 @@ use crate::run::{OutputFormat, detectors, explain, service};
 #[cfg(feature = "kafka")]
 use crate::run::{detect, respond, topics};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use models::{Folder, ModelsCommand, TrainArguments};
+use models::{EvaluateArguments, Folder, ModelsCommand, TrainArguments};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,6 +103,9 @@ enum Command {
         stakeout train flows.csv.gz --name flows --model isolation_forest --label class --trials 12"
     )]
     Train(Box<TrainArguments>),
+    /// Judge labelled rows by a trained model: what it finds at which price, whether its p is true, what it costs
+    #[command(after_help = "Example:\n  stakeout evaluate march.csv --model sessions --label class --html march.html")]
+    Evaluate(Box<EvaluateArguments>),
     /// List models, show and compare their versions, and say which is in force
     #[command(
         after_help = "Example:\n  stakeout models list\n  stakeout models promote sessions@2\n  \
@@ -381,6 +384,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
             score::score(&options, &mut std::io::BufWriter::new(stdout))?;
         }
         Command::Train(arguments) => run::models::train(&arguments.options(), &mut stdout)?,
+        Command::Evaluate(arguments) => run::models::evaluate(&arguments.options(), &mut stdout)?,
         Command::Models { command } => return Ok(u8::from(!models::run(command, &mut stdout)?)),
         Command::Templates { files, lines } => templates::run(&TemplatesOptions { files, lines }, &mut stdout)?,
         #[cfg(feature = "kafka")]

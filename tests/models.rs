@@ -351,6 +351,132 @@ fn tables_that_teach_nothing_or_differ_from_before_are_refused_with_the_place() 
 }
 
 #[test]
+fn an_evaluation_tells_what_the_scores_say() {
+    let lab = Lab::new("evaluated");
+    let table = lab.folder.file("table.csv", traffic(0, 1000, true));
+    lab.train(&table, &LABELS);
+    // Attacks of which some hide, and an entity for every ten rows.
+    let fresh: String = traffic(1000, 3000, true)
+        .lines()
+        .enumerate()
+        .map(|(row, line)| match row {
+            0 => line.to_owned() + ",host\n",
+            row if row % 40 == 20 => line.replace("normal", "hidden") + &format!(",h{}\n", row / 10),
+            row => line.to_owned() + &format!(",h{}\n", row / 10),
+        })
+        .collect();
+    let fresh = lab.folder.file("fresh.csv", fresh);
+    let (json, html) = (lab.folder.0.join("report.json"), lab.folder.0.join("report.html"));
+    let written = [
+        "--json",
+        json.to_str().expect("text"),
+        "--html",
+        html.to_str().expect("text"),
+    ];
+    let arguments = ["evaluate", "--model", "flows@1", "--label", "class", "--entity", "host"];
+    let ran = lab.run(&[&arguments[..], &written].concat(), &[&fresh]);
+    ran.check(0, &[]);
+    let report: Value = serde_json::from_slice(&fs::read(&json).expect("a report")).expect("JSON");
+
+    // The same from the scores, by counting pairs of rows.
+    let scored = lab.score(&fresh, "flows@1");
+    let rows: Vec<(bool, f64)> = scored
+        .stdout
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            (cells[4] == "normal", cells[6].parse().expect("a score"))
+        })
+        .collect();
+    let of = |wanted: bool| {
+        rows.iter()
+            .filter(|row| row.0 == wanted)
+            .map(|row| row.1)
+            .collect::<Vec<f64>>()
+    };
+    let (mut normal, bad) = (of(true), of(false));
+    let pairs: f64 = bad
+        .iter()
+        .map(|bad| {
+            normal
+                .iter()
+                .map(|normal| {
+                    if bad > normal {
+                        1.0
+                    } else if bad == normal {
+                        0.5
+                    } else {
+                        0.0
+                    }
+                })
+                .sum::<f64>()
+        })
+        .sum();
+    let area = pairs / normal.len() as f64 / bad.len() as f64;
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).expect("a number");
+    assert!(
+        (number("/roc_area") - area).abs() < 1e-6 && area > 0.6 && area < 0.99,
+        "{area}: {}",
+        report["roc_area"]
+    );
+    assert_eq!(number("/rows/normal") as usize, normal.len());
+    normal.sort_by(f64::total_cmp);
+    let allowed = normal.len() / 100;
+    let hits = bad
+        .iter()
+        .filter(|score| **score > normal[normal.len() - 1 - allowed])
+        .count();
+    assert!(
+        (number("/recall/0/recall") - hits as f64 / bad.len() as f64).abs() < 1e-9,
+        "{hits}: {}",
+        report["recall"]
+    );
+    // Of 2,775 normal rows 2 may be told at 0.1 %, and none at 0.01 %.
+    assert_eq!(
+        report["recall"].as_array().map(Vec::len),
+        Some(2),
+        "{}",
+        report["recall"]
+    );
+    let days = 2999.0 / 1440.0;
+    assert!((number("/rows/days") - days).abs() < 1e-9);
+    let told = number("/recall/0/hits") + number("/recall/0/false_alarms");
+    assert!((number("/recall/0/alerts_a_day") - told / days).abs() < 1e-6);
+    // A score of s / (s + 3) tells the surprise again.
+    let told = normal
+        .iter()
+        .filter(|score| 3.0 * **score / (1.0 - **score) >= 1.0)
+        .count();
+    assert_eq!(number("/calibration/0/told") as usize, told);
+    assert_eq!(report["calibration"][0]["is_enough"], true);
+    assert_eq!(report["calibration"][1]["is_enough"], false);
+    assert_eq!(
+        number("/cost/bytes") as u64,
+        fs::metadata(lab.file(1)).expect("the model").len()
+    );
+
+    let page = fs::read_to_string(&html).expect("a page");
+    assert_eq!(page.matches("<svg").count(), 4);
+    for outside in ["<script", "src=", "href=", "url(", "http:", "https:", "@import"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    for text in ["flows@1 on ", "hidden", "ROC area"] {
+        assert!(page.contains(text), "{text}");
+    }
+
+    let one_kind = lab.folder.file("one.csv", traffic(0, 50, false));
+    let arguments = ["evaluate", "--model", "flows@1", "--label"];
+    lab.run(&[&arguments[..], &["class"]].concat(), &[&one_kind])
+        .check(1, &["50 rows, all of one kind"]);
+    lab.run(&[&arguments[..], &["kind"]].concat(), &[&fresh])
+        .check(1, &["line 1: no column \"kind\""]);
+    let strange = ["class", "--normal", "calm"];
+    lab.run(&[&arguments[..], &strange].concat(), &[&fresh])
+        .check(1, &["no row is labelled calm", "flood, hidden, normal"]);
+}
+
+#[test]
 fn whatever_is_killed_the_version_in_force_is_the_old_or_the_new_one() {
     let lab = Lab::new("killed");
     let table = lab.folder.file("table.csv", traffic(0, 200, false));

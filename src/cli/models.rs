@@ -2,7 +2,7 @@
 
 use crate::edge::registry::is_name;
 use crate::engine::model::Kind;
-use crate::run::models::{self, MODELS, PromoteOptions, Reference, Shown, TrainOptions};
+use crate::run::models::{self, EvaluateOptions, MODELS, PromoteOptions, Reference, Shown, TrainOptions};
 use crate::run::score::Choice;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -66,6 +66,54 @@ pub(super) struct TrainArguments {
     /// What the columns have to look like [default: what they looked like for the version before]
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(super) struct EvaluateArguments {
+    /// The CSV file of labelled rows, plain or gzip; - is standard input
+    file: PathBuf,
+    /// The trained model: NAME (the version in force), NAME@VERSION, or a file
+    #[arg(long)]
+    model: Reference,
+    #[command(flatten)]
+    folder: Folder,
+    /// The column that says what each row is
+    #[arg(long, value_name = "COLUMN")]
+    label: String,
+    #[command(flatten)]
+    labels: Labels,
+    /// The column of time, for alerts a day [default: the one that the model was trained with]
+    #[arg(long, value_name = "COLUMN")]
+    time: Option<String>,
+    /// The column that says whom a row is about: intervals are then over entities
+    #[arg(long, value_name = "COLUMN")]
+    entity: Option<String>,
+    /// Where the randomness of drawing anew begins
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write the report as JSON too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the report as one page with plots too
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl EvaluateArguments {
+    pub(super) fn options(self) -> EvaluateOptions {
+        EvaluateOptions {
+            file: self.file,
+            model: self.model,
+            models: self.folder.models,
+            label: self.label,
+            normal: self.labels.normal,
+            time: self.time,
+            entity: self.entity,
+            seed: self.seed,
+            json: self.json,
+            html: self.html,
+        }
+    }
 }
 
 #[derive(Subcommand)]

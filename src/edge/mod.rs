@@ -7,6 +7,7 @@ pub mod collector;
 #[cfg(test)]
 pub(crate) mod folder;
 pub mod lookup;
+pub mod page;
 pub mod pieces;
 pub mod registry;
 pub mod sink;

@@ -4,12 +4,15 @@
 //! model is named `NAME` (the version in force), `NAME@VERSION`, or by the path of its file.
 
 mod commands;
+mod evaluate;
 mod gate;
 mod lineage;
+mod report;
 mod train;
 
 pub use commands::{PromoteOptions, Shown};
 pub use commands::{diff, list, promote, rollback, show};
+pub use evaluate::{EvaluateOptions, Report, evaluate};
 pub use lineage::{Lineage, Part};
 pub use train::{TrainOptions, train};
 

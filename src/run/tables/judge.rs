@@ -4,6 +4,7 @@ use super::rows::read_row;
 use super::{Reader, Record, bad_cell, parse_value};
 use crate::engine::model::{Cell, Model};
 use anyhow::bail;
+use std::time::{Duration, Instant};
 
 /// Rows judged in one go.
 const BATCH_ROWS: usize = 1024;
@@ -36,14 +37,16 @@ impl<'a> Judge<'a> {
         Ok(Judge { model, header, places })
     }
 
-    /// Judges all rows that follow the header; `take` gets each with its surprise, in order.
+    /// Judges all rows that follow the header; `take` gets each with its surprise, in order. Gives how long the model took,
+    /// reading left out.
     pub(in crate::run) fn judge(
         &self,
         rows: &mut Reader,
         take: &mut dyn FnMut(&Record, f64) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Duration> {
         let mut batch: Vec<Record> = Vec::new();
         let mut surprises = Vec::new();
+        let mut elapsed = Duration::ZERO;
         loop {
             let mut count = 0;
             while count < BATCH_ROWS {
@@ -62,12 +65,14 @@ impl<'a> Judge<'a> {
                 }
             }
             surprises.clear();
+            let begun = Instant::now();
             self.model.surprises(&cells, &mut surprises);
+            elapsed += begun.elapsed();
             for (record, surprise) in batch.iter().zip(&surprises) {
                 take(record, *surprise)?;
             }
             if count < BATCH_ROWS {
-                return Ok(());
+                return Ok(elapsed);
             }
         }
     }
