@@ -33,6 +33,8 @@ static CODES: LazyLock<[u8; 256]> =
 pub(super) struct Profiles {
     /// The coded counts of one profile after the other.
     codes: Vec<u8>,
+    /// Their sums.
+    sums: Vec<u16>,
     /// Of each profile, how many sequences have it, `NEAREST` at most.
     times: Vec<u8>,
 }
@@ -101,6 +103,7 @@ impl Profiles {
         let mut profiles = Profiles::default();
         for ((codes, times), _) in different.into_iter().zip(kept).filter(|(_, kept)| *kept) {
             profiles.codes.extend(codes);
+            profiles.sums.push(sum(&codes));
             profiles.times.push(times.min(NEAREST as u32) as u8);
         }
         profiles
@@ -109,9 +112,10 @@ impl Profiles {
     /// The mean distance to the nearest profiles, in 0..=1.
     pub(super) fn distance(&self, counts: &Counts) -> f64 {
         let coded = counts.coded();
+        let own = sum(&coded);
         let mut nearest = [f64::INFINITY; NEAREST];
-        for (profile, times) in self.profiles().zip(&self.times) {
-            let distance = distance(&coded, profile);
+        for ((profile, times), other) in self.profiles().zip(&self.times).zip(&self.sums) {
+            let distance = distance((&coded, own), (profile, *other));
             for _ in 0..*times {
                 if distance < nearest[NEAREST - 1] {
                     nearest[NEAREST - 1] = distance;
@@ -126,9 +130,8 @@ impl Profiles {
     /// What differs from the nearest profile, the most first.
     pub(super) fn differences(&self, counts: &Counts) -> Vec<Difference> {
         let coded = counts.coded();
-        let nearest = self
-            .profiles()
-            .min_by(|one, other| distance(&coded, one).total_cmp(&distance(&coded, other)));
+        let apart = |profile: &[u8; BUCKETS]| distance((&coded, sum(&coded)), (profile, sum(profile)));
+        let nearest = self.profiles().min_by(|one, other| apart(one).total_cmp(&apart(other)));
         let Some(nearest) = nearest else {
             return Vec::new();
         };
@@ -152,15 +155,20 @@ impl Profiles {
     }
 }
 
-/// The share of two profiles that they don't have in common.
-fn distance(one: &[u8; BUCKETS], other: &[u8; BUCKETS]) -> f64 {
-    let (mut common, mut all) = (0u32, 0u32);
-    for (one, other) in one.iter().zip(other) {
-        common += u32::from(*one.min(other));
-        all += u32::from(*one.max(other));
-    }
+/// The share of two profiles, each with its sum, that they don't have in common.
+fn distance((one, one_sum): (&[u8; BUCKETS], u16), (other, other_sum): (&[u8; BUCKETS], u16)) -> f64 {
+    let common = one
+        .iter()
+        .zip(other)
+        .fold(0u16, |sum, (one, other)| sum.wrapping_add(u16::from(*one.min(other))));
+    let all = (u32::from(one_sum) + u32::from(other_sum)).saturating_sub(u32::from(common));
     if all == 0 {
         return 0.0;
     }
     1.0 - f64::from(common) / f64::from(all)
+}
+
+/// At most 256 times 235, the code of 255, which 16 bits hold; nothing that was learned wraps.
+fn sum(codes: &[u8; BUCKETS]) -> u16 {
+    codes.iter().fold(0u16, |sum, code| sum.wrapping_add(u16::from(*code)))
 }
