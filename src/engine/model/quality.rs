@@ -3,7 +3,8 @@
 //! With labels, the number is the recall at one false alarm in a hundred. Without, it is how well the model tells rows
 //! from *mixed* ones, in which every column keeps its values and their order is drawn anew: what such a row breaks is the
 //! company that values keep, which is what models are for. It says nothing of columns whose values come independently,
-//! or of a single column; calibration then decides, as it does between equals.
+//! or of a single column; calibration then decides, as it does between equals. For models of sequences the mixed ones
+//! are spliced: the first half of one, the second half of another.
 
 use super::measures::{Calibrated, Separation, calibration, roc_area_error};
 use super::random::Random;
@@ -121,13 +122,49 @@ impl Yardstick {
         })
     }
 
+    /// The normal sequences of a column, each with the second half of another.
+    fn spliced(&self, name: &str) -> Table {
+        let mut columns = self.normal.columns().to_vec();
+        columns.retain(|column| column.name == name);
+        for column in &mut columns {
+            let Values::Texts { names, places } = &mut column.values else {
+                continue;
+            };
+            let mut others = places.clone();
+            Random::part(self.seed, 0).shuffle(&mut others);
+            let halves: Vec<(Vec<&str>, Vec<&str>)> = names
+                .iter()
+                .map(|name| {
+                    let tokens: Vec<&str> = name.split_whitespace().collect();
+                    let (first, second) = tokens.split_at(tokens.len() / 2);
+                    (first.to_vec(), second.to_vec())
+                })
+                .collect();
+            let both = places.iter().zip(&others);
+            let spliced = both.map(|(one, other)| {
+                let (one, other) = (halves.get(*one as usize)?, halves.get(*other as usize)?);
+                Some([one.0.as_slice(), &other.1].concat().join(" "))
+            });
+            let spliced: Vec<Option<String>> = spliced.collect();
+            *places = (0..)
+                .zip(&spliced)
+                .map(|(place, text)| text.as_ref().map_or(Values::MISSING, |_| place))
+                .collect();
+            *names = spliced.into_iter().map(Option::unwrap_or_default).collect();
+        }
+        Table::new(columns)
+    }
+
     /// How good a model is.
     ///
     /// # Errors
     /// When it can't judge these rows.
     pub fn measure(&self, model: &Model) -> Result<Quality, Mismatch> {
         let normal = model.judge(&self.normal)?;
-        let bad = model.judge(&self.bad)?;
+        let bad = match (model.sequence(), self.criterion) {
+            (Some(_), Criterion::MixedArea) => model.judge(&self.spliced(&model.columns().names()[0])),
+            _ => model.judge(&self.bad),
+        }?;
         let (rows, strange) = (normal.len(), bad.len());
         let told = |surprises: &[f64], is_bad: bool| {
             surprises
@@ -304,6 +341,39 @@ mod tests {
         assert_eq!(fine.worse_than(&coarse), None);
         assert_eq!(best(&[coarse, fine]), Some(1));
         assert!(Yardstick::new(&pairs(99, 7), &Table::default(), 1).is_none());
+    }
+
+    /// Sessions of two programs that go round in circles, as do half of the splices.
+    fn sessions(rows: usize) -> Table {
+        let circles = ["open stat read close ", "bind wait send sleep "];
+        let session = |row: usize| circles[row % 2].repeat(2 + row % 5).trim_end().to_owned();
+        let column = |name: &str, names: Vec<String>| Column {
+            name: name.to_owned(),
+            values: Values::Texts {
+                places: (0..names.len() as u32).collect(),
+                names,
+            },
+        };
+        let users = (0..rows).map(|row| format!("user-{}", row % 3)).collect();
+        Table::new(vec![
+            column("user", users),
+            column("calls", (0..rows).map(session).collect()),
+        ])
+    }
+
+    #[test]
+    fn a_model_of_sequences_is_measured_by_spliced_ones() {
+        let settings = Settings {
+            kind: Kind::Sequence,
+            seed: 1,
+            rows: Training::Apart,
+            parameters: Parameters::default(),
+        };
+        let model = Model::learn(&sessions(300), &settings).expect("there is enough");
+        let yardstick = Yardstick::new(&sessions(200), &Table::default(), 1).expect("there are enough");
+        let quality = yardstick.measure(&model).expect("the same columns");
+        assert_eq!((quality.criterion, quality.bad_rows), (Criterion::MixedArea, 200));
+        assert!((0.65..0.95).contains(&quality.value), "{quality:?}");
     }
 
     #[test]
