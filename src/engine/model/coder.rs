@@ -61,6 +61,31 @@ pub(super) struct Scale {
     breadth: f64,
 }
 
+/// From where the values of a column are measured, so that numbers of 32 bits tell them apart: from their middle when they
+/// are close to each other and far from 0, as times are, or from 0 when they are of many sizes. Values over 3e38 are one.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Origin {
+    at: f64,
+    middle: f64,
+}
+
+impl Origin {
+    /// How far a value is from the origin; it grows with the value.
+    pub(super) fn distance(&self, value: f64) -> f32 {
+        (value - self.at) as f32
+    }
+
+    /// How far the value in the middle of the column is.
+    pub(super) fn of_middle(&self) -> f32 {
+        self.distance(self.middle)
+    }
+
+    /// The same of what is strange only when it is high.
+    fn upper_distance(&self, value: f64) -> f32 {
+        self.distance(value.max(self.middle))
+    }
+}
+
 impl Coder {
     /// Learns the scales and categories of a table.
     pub(super) fn of(table: &Table) -> Coder {
@@ -152,6 +177,59 @@ impl Coder {
                     });
                 }
                 _ => unreachable!("the codes were made from this table's columns"),
+            }
+        }
+    }
+
+    /// From where the values of each column are measured.
+    pub(super) fn origins(&self) -> Vec<Origin> {
+        let origins = self.codes.iter().map(|code| match code {
+            Code::Score(scale) | Code::Shape { scale, .. } => scale.origin(),
+            Code::Category(_) | Code::Sequence => Origin::default(),
+        });
+        origins.collect()
+    }
+
+    /// The value of a score, where the column's codes are scores.
+    pub(super) fn value(&self, column: usize, score: f32) -> Option<f64> {
+        match &self.codes[column] {
+            Code::Score(scale) | Code::Shape { scale, .. } => Some(scale.value(score)),
+            Code::Category(_) | Code::Sequence => None,
+        }
+    }
+
+    /// Appends a row's distances from the origins where codes are scores, and its codes elsewhere: what takes no search to
+    /// find, and what a cut in scores can be made a cut in.
+    pub(super) fn measure(&self, row: &[Cell<'_>], origins: &[Origin], measured: &mut Vec<f32>) {
+        let columns = self.codes.iter().zip(row).zip(origins);
+        measured.extend(columns.map(|((code, cell), origin)| match (code, cell) {
+            (_, Cell::Missing) | (Code::Sequence, _) => f32::NAN,
+            (Code::Score(_), Cell::Number(number)) => origin.distance(*number),
+            (Code::Score(_), Cell::Text(_)) | (Code::Shape { .. }, Cell::Number(_)) => f32::INFINITY,
+            (Code::Shape { shape, .. }, Cell::Text(text)) => origin.upper_distance(shape.strangeness(text, false)),
+            (Code::Category(names), Cell::Text(text)) => place_of(names, text),
+            (Code::Category(names), Cell::Number(_)) => names.len() as f32,
+        }));
+    }
+
+    /// The same for all rows of the table that was learned from, whose codes are given: they are changed in place.
+    pub(super) fn measure_table(&self, table: &Table, origins: &[Origin], codes: &mut [f32]) {
+        let width = self.width();
+        let columns = self.codes.iter().zip(table.columns()).zip(origins).enumerate();
+        for (place, ((code, column), origin)) in columns {
+            let written = codes[place..].iter_mut().step_by(width);
+            match (code, &column.values) {
+                (Code::Score(_), Values::Numbers(numbers)) => {
+                    let known = written.zip(numbers).filter(|(_, number)| number.is_finite());
+                    known.for_each(|(code, number)| *code = origin.distance(*number));
+                }
+                (Code::Shape { shape, .. }, Values::Texts { names, places }) => {
+                    let strangeness = strangeness_of_own(shape, names, places);
+                    written.zip(strangeness).for_each(|(code, strangeness)| {
+                        *code = strangeness.map_or(f32::NAN, |strangeness| origin.upper_distance(strangeness));
+                    });
+                }
+                _ => {}
             }
         }
     }
@@ -264,6 +342,24 @@ impl Scale {
             (Some(same), _) => same.1,
             (None, Some(first)) => self.ends.0 - self.beyond(first.0 / 2.0 - number / 2.0),
             (None, None) => 0.0,
+        }
+    }
+
+    /// The origin from which the most of the knots are told apart.
+    fn origin(&self) -> Origin {
+        let middle = self.value(0.0);
+        let origin = |at| Origin { at, middle };
+        let apart = |origin: &Origin| {
+            let pairs = self.knots.windows(2);
+            pairs
+                .filter(|pair| origin.distance(pair[0].0) < origin.distance(pair[1].0))
+                .count()
+        };
+        let (of_middle, of_zero) = (origin(middle), origin(0.0));
+        if apart(&of_middle) >= apart(&of_zero) {
+            of_middle
+        } else {
+            of_zero
         }
     }
 

@@ -315,7 +315,9 @@ impl Model {
         coder.code_table(table, &mut codes.codes);
         let learned = match settings.kind {
             Kind::Neighbours => Learned::Neighbours(Neighbours::learn(&coder, &codes, settings)),
-            Kind::IsolationForest => Learned::IsolationForest(IsolationForest::learn(&coder, &codes, settings)),
+            Kind::IsolationForest => {
+                Learned::IsolationForest(IsolationForest::learn(&coder, table, &mut codes, settings))
+            }
             Kind::Sequence => unreachable!("sequences are learned from as they are"),
             kind @ Kind::Characters => return Err(Unfit::NoLabels { kind }),
         };
@@ -332,11 +334,16 @@ impl Model {
 
     fn calibrate(&mut self, codes: &Codes) {
         let step = codes.len().div_ceil(CALIBRATION_ROWS_MAX);
-        let mut raws = Vec::with_capacity(codes.len() / step + 1);
-        let mut one = [0.0];
-        for place in (0..codes.len()).step_by(step) {
-            self.strangeness_of_own(codes, place..place + 1, &mut one);
-            raws.extend(one);
+        let drawn = (0..codes.len()).step_by(step);
+        let mut raws = vec![0.0; drawn.len()];
+        if let Learned::Neighbours(_) = self.learned {
+            for (place, raw) in drawn.zip(raws.chunks_mut(1)) {
+                self.strangeness_of_own(codes, place..place + 1, raw);
+            }
+        } else {
+            let mut rows = Codes::new(codes.width);
+            drawn.for_each(|place| rows.codes.extend_from_slice(codes.row(place)));
+            self.strangeness_of_own(&rows, 0..rows.len(), &mut raws);
         }
         self.tail = Tail::of(&mut raws);
     }
@@ -367,7 +374,7 @@ impl Model {
         for rows in cells.chunks(BATCH_ROWS * self.coder.columns().max(1)) {
             codes.codes.clear();
             for row in rows.chunks_exact(self.coder.columns()) {
-                self.coder.code(row, &mut codes.codes);
+                self.code(row, &mut codes.codes);
             }
             let raws = &mut raws[..codes.len()];
             self.strangeness(&codes, raws);
@@ -402,7 +409,7 @@ impl Model {
             }];
         }
         let mut codes = Vec::new();
-        self.coder.code(row, &mut codes);
+        self.code(row, &mut codes);
         let mut shares = vec![0.0; self.coder.columns()];
         let mut typical = codes.clone();
         let mut told = vec![None; shares.len()];
@@ -427,6 +434,14 @@ impl Model {
             .collect();
         blame.sort_by(|left, right| right.share.total_cmp(&left.share));
         blame
+    }
+
+    /// Appends what a row is judged by.
+    fn code(&self, row: &[Cell<'_>], codes: &mut Vec<f32>) {
+        match &self.learned {
+            Learned::IsolationForest(forest) => forest.code(&self.coder, row, codes),
+            _ => self.coder.code(row, codes),
+        }
     }
 
     fn strangeness(&self, codes: &Codes, raws: &mut [f64]) {

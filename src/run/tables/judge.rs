@@ -4,7 +4,8 @@ use super::rows::read_row;
 use super::{Reader, Record, bad_cell, parse_value};
 use crate::engine::model::{Cell, Model};
 use anyhow::bail;
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// Rows judged in one go.
 const BATCH_ROWS: usize = 1024;
@@ -37,8 +38,8 @@ impl<'a> Judge<'a> {
         Ok(Judge { model, header, places })
     }
 
-    /// Judges all rows that follow the header; `take` gets each with its surprise, in order. Gives how long the model took,
-    /// reading left out.
+    /// Judges all rows that follow the header; `take` gets each with its surprise, in order. Gives the model's time on
+    /// the processor, reading left out.
     pub(in crate::run) fn judge(
         &self,
         rows: &mut Reader,
@@ -65,9 +66,9 @@ impl<'a> Judge<'a> {
                 }
             }
             surprises.clear();
-            let begun = Instant::now();
+            let begun = processor_time();
             self.model.surprises(&cells, &mut surprises);
-            elapsed += begun.elapsed();
+            elapsed += processor_time().saturating_sub(begun);
             for (record, surprise) in batch.iter().zip(&surprises) {
                 take(record, *surprise)?;
             }
@@ -87,4 +88,10 @@ impl<'a> Judge<'a> {
             Ok(Some(_)) | Err(()) => Ok(Cell::Text(std::str::from_utf8(cell).unwrap_or("\u{fffd}").trim())),
         }
     }
+}
+
+/// How long this thread has been on a processor; other programs on the machine do not count.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
 }
