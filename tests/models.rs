@@ -256,6 +256,34 @@ fn a_file_that_is_cut_changed_foreign_or_of_another_version_is_refused() {
 }
 
 #[test]
+fn a_model_that_an_earlier_program_wrote_judges_as_it_did() {
+    // `tests/earlier/model-1.model` is of format 1, of kind neighbours, from 96 rows. What has to change when this fails is
+    // the format's number, and this file then has to be refused.
+    let folder = Folder::new("earlier");
+    let table = folder.file(
+        "rows.csv",
+        "packets,bytes,protocol\n20,13000,tcp\n150,9,udp\n,5000,icmp\n",
+    );
+    let mut command = stakeout(["score", "--model", "tests/earlier/model-1.model"]);
+    let ran = run({
+        command.arg(&table);
+        command
+    });
+    ran.check(0, &[]);
+    let scores = ran
+        .stdout
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.rsplit(',').next()?.parse::<f64>().ok());
+    let expected = [0.000745634, 0.590296966, 0.656271220];
+    let all = scores
+        .clone()
+        .zip(expected)
+        .all(|(score, expected)| (score - expected).abs() < 1e-6);
+    assert!(all && scores.count() == 3, "{}", ran.stdout);
+}
+
+#[test]
 fn tables_that_teach_nothing_or_differ_from_before_are_refused_with_the_place() {
     let lab = Lab::new("tables");
     let good = traffic(0, 400, false);
