@@ -9,12 +9,14 @@
 
 mod characters;
 mod coder;
+mod density;
 mod isolation_forest;
 pub mod measures;
 mod neighbours;
 mod parameters;
 pub mod quality;
 mod random;
+mod random_forest;
 pub mod schema;
 mod sequence;
 mod shape;
@@ -27,8 +29,10 @@ pub use sequence::{Count, Sequence, State, Step, Why};
 pub use table::{Cell, Column, Labels, Table, Values};
 
 use characters::Characters;
+use density::Density;
 use isolation_forest::IsolationForest;
 use neighbours::Neighbours;
+use random_forest::RandomForest;
 use serde::{Deserialize, Serialize};
 use tail::Tail;
 
@@ -51,17 +55,39 @@ pub enum Kind {
     Sequence,
     /// What characters texts are made of, and how they follow each other; learns from labelled rows.
     Characters,
+    /// Trees grown to tell labelled rows apart.
+    RandomForest,
+    /// Distance to the nearest of a few centres, in its spread.
+    KMeans,
+    /// How unlikely a row is under a mixture of normal laws.
+    GaussianMixture,
+    /// Distance to the nearest row that has others near.
+    Dbscan,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 4] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Neighbours,
         Kind::IsolationForest,
         Kind::Sequence,
         Kind::Characters,
+        Kind::RandomForest,
+        Kind::KMeans,
+        Kind::GaussianMixture,
+        Kind::Dbscan,
     ];
     /// The kinds that look at all columns of a row, and learn what is normal.
+    #[cfg(feature = "learning")]
+    pub const OF_ROWS: [Kind; 5] = [
+        Kind::Neighbours,
+        Kind::IsolationForest,
+        Kind::KMeans,
+        Kind::GaussianMixture,
+        Kind::Dbscan,
+    ];
+    /// The kinds that look at all columns of a row, and learn what is normal.
+    #[cfg(not(feature = "learning"))]
     pub const OF_ROWS: [Kind; 2] = [Kind::Neighbours, Kind::IsolationForest];
 
     /// The name, such as `isolation_forest`.
@@ -71,15 +97,21 @@ impl Kind {
             Kind::IsolationForest => "isolation_forest",
             Kind::Sequence => "sequence",
             Kind::Characters => "characters",
+            Kind::RandomForest => "random_forest",
+            Kind::KMeans => "k_means",
+            Kind::GaussianMixture => "gaussian_mixture",
+            Kind::Dbscan => "dbscan",
         }
     }
 
     /// Whether models of this kind learn what is strange from labels; the others learn what is normal.
     pub const fn needs_labels(self) -> bool {
-        match self {
-            Kind::Neighbours | Kind::IsolationForest | Kind::Sequence => false,
-            Kind::Characters => true,
-        }
+        matches!(self, Kind::Characters | Kind::RandomForest)
+    }
+
+    /// Whether models of this kind are of where rows are dense.
+    const fn is_density(self) -> bool {
+        matches!(self, Kind::KMeans | Kind::GaussianMixture | Kind::Dbscan)
     }
 
     /// The kind of a name.
@@ -158,6 +190,26 @@ pub enum Unfit {
         /// How many there may be.
         columns_max: usize,
     },
+    /// The kind compares every number with every other, and there are too many.
+    #[error("the columns make {features} numbers, which is over features_max ({features_max})")]
+    TooManyFeatures {
+        /// How many there were.
+        features: usize,
+        /// How many there may be.
+        features_max: usize,
+    },
+    /// Learning by a crate failed.
+    #[error("learning failed: {error}")]
+    Failed {
+        /// What it said.
+        error: String,
+    },
+    /// What learns the kind is not in this program.
+    #[error("models of kind {} can be judged by but not learned: this program was built without the feature `learning`", .kind.name())]
+    NotBuilt {
+        /// The kind.
+        kind: Kind,
+    },
     /// Every column has one value only, so no row can be told from another.
     #[error("every column is constant: nothing can be learned")]
     Constant,
@@ -189,6 +241,8 @@ enum Learned {
     IsolationForest(IsolationForest),
     Sequence(Box<Sequence>),
     Characters(Box<Characters>),
+    RandomForest(RandomForest),
+    Density(Density),
 }
 
 /// Rows as the coder wrote them: `width` codes a row, one column after the other; missing is NaN.
@@ -239,6 +293,9 @@ impl Model {
         if settings.kind == Kind::Sequence {
             return Model::learn_sequences(table, settings).map(|(model, _)| model);
         }
+        if settings.kind.is_density() {
+            return Model::learn_density(table, settings).map(|(model, _)| model);
+        }
         Model::learn_coded(table, settings).map(|(model, _)| model)
     }
 
@@ -254,17 +311,23 @@ impl Model {
         assert_eq!(table.rows(), labels.normal.len());
         match labels.normal_rows() {
             rows if rows < ROWS_MIN => return Err(Unfit::TooFewNormal { rows }),
-            _ if !settings.kind.needs_labels() => return Model::learn(&table.only(&labels.normal), settings),
+            _ if !settings.kind.needs_labels() => return Model::learn(&labels.normal_of(table), settings),
             _ => check_size(table)?,
         }
         if Coder::of(table).is_constant() {
             return Err(Unfit::Constant);
         }
-        let coder = Coder::of(&table.only(&labels.normal));
-        let (characters, mut raws) = Characters::learn(table, labels, &coder, settings.seed)?;
+        let coder = Coder::of(&labels.normal_of(table));
+        let (learned, mut raws) = match settings.kind {
+            Kind::RandomForest => learn_random_forest(table, labels, &coder, settings.seed)?,
+            _ => {
+                let (characters, raws) = Characters::learn(table, labels, &coder, settings.seed)?;
+                (Learned::Characters(Box::new(characters)), raws)
+            }
+        };
         Ok(Model {
             coder,
-            learned: Learned::Characters(Box::new(characters)),
+            learned,
             tail: Tail::of(&mut raws),
         })
     }
@@ -279,6 +342,10 @@ impl Model {
             let (model, strangeness) = Model::learn_sequences(table, settings)?;
             let surprise = |raw: &Option<f64>| raw.map_or(0.0, |raw| model.tail.surprise(raw));
             return Ok(strangeness.iter().map(surprise).collect());
+        }
+        if settings.kind.is_density() {
+            let (model, strangeness) = Model::learn_density(table, settings)?;
+            return Ok(strangeness.iter().map(|raw| model.tail.surprise(*raw)).collect());
         }
         let (model, codes) = Model::learn_coded(table, settings)?;
         let mut strangeness = vec![0.0; codes.len()];
@@ -305,21 +372,35 @@ impl Model {
         Ok((model, strangeness))
     }
 
+    /// Learns where rows are dense, and how strange each is.
+    fn learn_density(table: &Table, settings: &Settings) -> Result<(Model, Vec<f64>), Unfit> {
+        let (coder, codes) = code(table)?;
+        let (learned, others) = learn_density(&coder, &codes, settings)?;
+        let mut model = Model {
+            coder,
+            learned,
+            tail: Tail::default(),
+        };
+        let mut strangeness = vec![0.0; codes.len()];
+        model.strangeness(&codes, &mut strangeness);
+        let mut calibrating = match settings.rows {
+            Training::Apart => others.iter().map(|row| strangeness[*row as usize]).collect(),
+            Training::Judged => strangeness.clone(),
+        };
+        model.tail = Tail::of(&mut calibrating);
+        Ok((model, strangeness))
+    }
+
     fn learn_coded(table: &Table, settings: &Settings) -> Result<(Model, Codes), Unfit> {
-        check_size(table)?;
-        let coder = Coder::of(table);
-        if coder.is_constant() {
-            return Err(Unfit::Constant);
-        }
-        let mut codes = Codes::new(coder.width());
-        coder.code_table(table, &mut codes.codes);
+        let (coder, mut codes) = code(table)?;
         let learned = match settings.kind {
             Kind::Neighbours => Learned::Neighbours(Neighbours::learn(&coder, &codes, settings)),
             Kind::IsolationForest => {
                 Learned::IsolationForest(IsolationForest::learn(&coder, table, &mut codes, settings))
             }
             Kind::Sequence => unreachable!("sequences are learned from as they are"),
-            kind @ Kind::Characters => return Err(Unfit::NoLabels { kind }),
+            Kind::KMeans | Kind::GaussianMixture | Kind::Dbscan => unreachable!("densities have a way of their own"),
+            kind @ (Kind::Characters | Kind::RandomForest) => return Err(Unfit::NoLabels { kind }),
         };
         let mut model = Model {
             coder,
@@ -418,6 +499,8 @@ impl Model {
             Learned::IsolationForest(model) => model.blame(&codes, &mut shares, &mut typical),
             Learned::Sequence(_) => {}
             Learned::Characters(model) => (shares, told) = model.blame(row, &self.coder),
+            Learned::RandomForest(model) => model.blame(&codes, &mut shares, &mut typical),
+            Learned::Density(model) => model.blame(&codes, &mut shares, &mut typical),
         }
         let total: f64 = shares.iter().sum();
         let even = 1.0 / shares.len() as f64;
@@ -449,6 +532,8 @@ impl Model {
             Learned::Neighbours(model) => model.strangeness(codes, raws),
             Learned::IsolationForest(model) => model.strangeness(codes, raws),
             Learned::Sequence(_) => {}
+            Learned::RandomForest(model) => model.strangeness(codes, raws),
+            Learned::Density(model) => model.strangeness(codes, raws),
             Learned::Characters(_) => {
                 unreachable!("texts are judged as they are, and calibrated where they are learned")
             }
@@ -473,6 +558,42 @@ impl Model {
             done += count;
         }
     }
+}
+
+#[cfg(feature = "learning")]
+fn learn_random_forest(table: &Table, labels: &Labels, coder: &Coder, seed: u64) -> Result<(Learned, Vec<f64>), Unfit> {
+    let (forest, raws) = RandomForest::learn(table, labels, coder, seed)?;
+    Ok((Learned::RandomForest(forest), raws))
+}
+
+#[cfg(not(feature = "learning"))]
+fn learn_random_forest(_: &Table, _: &Labels, _: &Coder, _: u64) -> Result<(Learned, Vec<f64>), Unfit> {
+    Err(Unfit::NotBuilt {
+        kind: Kind::RandomForest,
+    })
+}
+
+#[cfg(feature = "learning")]
+fn learn_density(coder: &Coder, codes: &Codes, settings: &Settings) -> Result<(Learned, Vec<u32>), Unfit> {
+    let (density, others) = Density::learn(coder, codes, settings.kind, settings.seed)?;
+    Ok((Learned::Density(density), others))
+}
+
+#[cfg(not(feature = "learning"))]
+fn learn_density(_: &Coder, _: &Codes, settings: &Settings) -> Result<(Learned, Vec<u32>), Unfit> {
+    Err(Unfit::NotBuilt { kind: settings.kind })
+}
+
+/// The codes of a table's rows.
+fn code(table: &Table) -> Result<(Coder, Codes), Unfit> {
+    check_size(table)?;
+    let coder = Coder::of(table);
+    if coder.is_constant() {
+        return Err(Unfit::Constant);
+    }
+    let mut codes = Codes::new(coder.width());
+    coder.code_table(table, &mut codes.codes);
+    Ok((coder, codes))
 }
 
 /// There is enough to learn from, and not too much.
@@ -558,7 +679,8 @@ mod tests {
     #[test]
     fn what_is_out_of_range_or_never_seen_or_unlike_its_company_is_surprising_and_blamed() {
         let table = traffic(4000, 5);
-        for kind in Kind::OF_ROWS {
+        // Densities find the same strange, and may blame what goes with it.
+        for kind in Kind::OF_ROWS.into_iter().filter(|kind| !kind.is_density()) {
             let model = Model::learn(&table, &settings(kind, Training::Apart)).expect("there is enough");
             let usual = surprise(&model, &USUAL);
             assert!(usual < 1.0, "{}: {usual}", kind.name());

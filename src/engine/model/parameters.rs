@@ -33,7 +33,12 @@ impl Kind {
                 parts: &[50, 100, 200, 400],
                 part_rows: &[32, 64, 128, 256],
             },
-            Kind::Sequence | Kind::Characters => Ranges {
+            Kind::Sequence
+            | Kind::Characters
+            | Kind::RandomForest
+            | Kind::KMeans
+            | Kind::GaussianMixture
+            | Kind::Dbscan => Ranges {
                 parts: &[],
                 part_rows: &[],
             },

@@ -97,6 +97,12 @@ impl Labels {
     pub fn normal_rows(&self) -> usize {
         self.normal.iter().filter(|normal| **normal).count()
     }
+
+    /// The normal rows of a table.
+    pub(super) fn normal_of(&self, table: &Table) -> Table {
+        let rows = (0u32..).zip(&self.normal).filter(|(_, normal)| **normal);
+        table.select(&rows.map(|(row, _)| row).collect::<Vec<_>>())
+    }
 }
 
 impl Table {
@@ -113,25 +119,6 @@ impl Table {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.columns.first().map_or(0, |column| column.values.len())
-    }
-
-    /// The rows that are wanted, in their order.
-    pub(super) fn only(&self, wanted: &[bool]) -> Table {
-        fn kept<T: Copy>(values: &[T], wanted: &[bool]) -> Vec<T> {
-            let both = values.iter().zip(wanted);
-            both.filter(|(_, wanted)| **wanted).map(|(value, _)| *value).collect()
-        }
-        let column = |column: &Column| Column {
-            name: column.name.clone(),
-            values: match &column.values {
-                Values::Numbers(numbers) => Values::Numbers(kept(numbers, wanted)),
-                Values::Texts { names, places } => Values::Texts {
-                    names: names.clone(),
-                    places: kept(places, wanted),
-                },
-            },
-        };
-        Table::new(self.columns.iter().map(column).collect())
     }
 
     /// The columns.

@@ -307,15 +307,7 @@ fn hash_of(texts: &[u32], seed: u64) -> u64 {
 }
 
 fn cells_of(table: &Table, row: usize) -> Vec<Cell<'_>> {
-    let cells = table.columns().iter().map(|column| match &column.values {
-        Values::Numbers(numbers) if numbers[row].is_finite() => Cell::Number(numbers[row]),
-        Values::Numbers(_) => Cell::Missing,
-        Values::Texts { names, places } => match names.get(places[row] as usize) {
-            Some(name) => Cell::Text(name),
-            None => Cell::Missing,
-        },
-    });
-    cells.collect()
+    table.columns().iter().map(|column| column.values.cell(row)).collect()
 }
 
 fn mean_of<'a>(rows: impl Iterator<Item = &'a Vec<f32>>) -> Vec<f32> {
