@@ -181,7 +181,10 @@ impl Registry {
     /// Keeps all others from changing a model, whose folder is made if it is not there.
     pub fn make(&self, name: &str) -> Result<Held, RegistryFailure> {
         let folder = self.folder_of(name)?;
-        fs::create_dir_all(&folder).map_err(|error| file_failure(&folder, error))?;
+        // A folder is durable once the one that holds it is.
+        fs::create_dir_all(&folder)
+            .and_then(|()| File::open(&self.folder)?.sync_all())
+            .map_err(|error| file_failure(&folder, error))?;
         Held::of(folder)
     }
 
