@@ -2,8 +2,8 @@
 //!
 //! `tests/earlier` holds the state that version 0.1 wrote after the first three days of the log made here, with its
 //! detectors. `engine-8.state` is of format 8, all entities in one piece; `engine-9.state` of format 9, a piece for each key
-//! group; `engine-10.state` of format 10. The values of their categories had weights that were not rounded, so that numbers
-//! may differ in their fourth digit.
+//! group; `engine-10.state` of format 10, `engine-11.state` of format 11. The values of the categories of the first three
+//! had weights that were not rounded, so that numbers may differ in their fourth digit.
 
 mod program;
 
@@ -83,7 +83,7 @@ fn state_of_earlier_formats_judges_as_if_this_version_had_learned_it() {
     let expected = told(&second, &now);
     assert!(expected.lines().count() >= 3, "the ports are told: {expected}");
 
-    for name in ["engine-8.state", "engine-9.state", "engine-10.state"] {
+    for name in ["engine-8.state", "engine-9.state", "engine-10.state", "engine-11.state"] {
         let earlier = folder.0.join(name);
         fs::create_dir(&earlier).expect("a folder");
         fs::copy(at_home(name), earlier.join("engine.state")).expect("the state is there");

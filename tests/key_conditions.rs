@@ -11,10 +11,16 @@ use support::{Expectation, Scenario, alone, scenarios, text, told};
 /// Detectors without a fixture yet in which they must speak.
 const AWAITED: &[&str] = &[
     "client_rare_user_agent",
+    "domain_generated_name",
     "host_rare_process",
     "host_silence",
+    "host_syscall_sequence",
+    "host_traffic_outlier",
+    "log_sequence",
+    "request_payload_outlier",
     "source_persistent_login_failures",
     "user_login_failures",
+    "user_login_session_outlier",
     "user_rare_directory",
 ];
 
@@ -32,6 +38,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("host_rare_service_port", "unanswered_state"),
     ("host_system_file_changed", "changed"),
     ("host_system_file_changed", "places_windows"),
+    ("pair_beaconing", "selection"),
     ("pair_beaconing", "regular_by_nature"),
     ("pair_beaconing", "group"),
     ("parent_rare_child", "selection"),

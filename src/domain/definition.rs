@@ -1,7 +1,7 @@
 //! A detector's definition: what is watched, about whom, and against which expectation. Plain data as read from
 //! `detectors/`; `engine::catalog` reads and checks it, and compiles its selection.
 
-use super::{Duration, Field, Mistake};
+use super::{Duration, Feature, Field, Mistake, VectorModel};
 
 /// One learned detector, checked: its windows ascend, its tail and baseline fit its measure, and every number is
 /// finite.
@@ -39,6 +39,8 @@ pub struct Definition {
     pub session_gap: Option<Duration>,
     /// Whether it looks for an entity that has fallen silent.
     pub absence: bool,
+    /// An entity is watched from so many of its events on, whoever selects them; 0 to 255.
+    pub after_events: u8,
     /// How bad it is if true.
     pub level: Level,
     /// ATT&CK tactics and techniques as Sigma writes them: `attack.credential-access`, `attack.t1110.003`.
@@ -127,6 +129,10 @@ pub enum Measure {
     Network(Field),
     /// The hour of the week at which an event, or session, begins.
     TimeOfWeek,
+    /// Several numbers together.
+    Vector(Vec<Feature>),
+    /// Values, or combinations of values, one after the other.
+    Sequence(Vec<Field>),
 }
 
 impl Measure {
@@ -144,17 +150,24 @@ impl Measure {
             Measure::Category(_) => "category",
             Measure::Network(_) => "network",
             Measure::TimeOfWeek => "time_of_week",
+            Measure::Vector(_) => "vector",
+            Measure::Sequence(_) => "sequence",
         }
     }
 
     /// The fields that an event must have to be measured.
     pub fn fields(&self) -> &[Field] {
         match self {
-            Measure::Distinct(fields) | Measure::Category(fields) => fields,
+            Measure::Distinct(fields) | Measure::Category(fields) | Measure::Sequence(fields) => fields,
             Measure::Sum(field) | Measure::DistinctBytes(field) | Measure::Value(field) | Measure::Network(field) => {
                 std::slice::from_ref(field)
             }
-            Measure::Count | Measure::Spread(_) | Measure::Ratio(_) | Measure::Interval | Measure::TimeOfWeek => &[],
+            Measure::Count
+            | Measure::Spread(_)
+            | Measure::Ratio(_)
+            | Measure::Interval
+            | Measure::TimeOfWeek
+            | Measure::Vector(_) => &[],
         }
     }
 
@@ -178,7 +191,7 @@ impl Measure {
             Measure::Value(_) => "the field's unit",
             Measure::Interval => "gaps",
             Measure::Category(_) | Measure::Network(_) => "events with the value",
-            Measure::TimeOfWeek => "events",
+            Measure::TimeOfWeek | Measure::Vector(_) | Measure::Sequence(_) => "events",
         }
     }
 }
@@ -269,6 +282,8 @@ pub enum BaselineKind {
     Interval,
     /// Anything else that is a number.
     Quantile,
+    /// Several numbers together, by a model.
+    Model,
 }
 
 impl BaselineKind {
@@ -283,6 +298,7 @@ impl BaselineKind {
             BaselineKind::TimeOfWeek => "time_of_week",
             BaselineKind::Interval => "interval",
             BaselineKind::Quantile => "quantile",
+            BaselineKind::Model => "model",
         }
     }
 }
@@ -347,6 +363,8 @@ pub enum Prior {
         /// In values.
         weight: f64,
     },
+    /// For vectors there is no belief, only a kind of model: it judges once there is something to learn from.
+    Model(VectorModel),
 }
 
 impl Prior {
@@ -361,6 +379,7 @@ impl Prior {
             Prior::TimeOfWeek { .. } => BaselineKind::TimeOfWeek,
             Prior::Interval { .. } => BaselineKind::Interval,
             Prior::Quantile { .. } => BaselineKind::Quantile,
+            Prior::Model(_) => BaselineKind::Model,
         }
     }
 }

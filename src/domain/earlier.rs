@@ -1,7 +1,7 @@
 //! Reading what an earlier version has saved. Saved state has no names in it, so that a field that came later has to be
 //! left out where a form of before is read. Which form is read is known where reading begins and needed where a field
 //! stands, many types below; between the two lies code that serde derives.
-// TODO: drop once states of formats 8 to 10 are gone (0.3).
+// TODO: drop once states of formats 8 to 11 are gone (0.3).
 
 use serde::{Deserialize, Deserializer};
 use std::cell::Cell;
@@ -10,6 +10,8 @@ use std::cell::Cell;
 pub(crate) const NEWNESS: u16 = 9;
 /// The format that first had the values of categories packed.
 pub(crate) const PACKED_VALUES: u16 = 11;
+/// The format that first had vectors.
+pub(crate) const VECTORS: u16 = 12;
 
 thread_local! {
     static FORMAT: Cell<u16> = const { Cell::new(u16::MAX) };
@@ -36,6 +38,13 @@ pub(crate) fn later<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(de
 /// Reads a field that came with packed values.
 pub(crate) fn packed<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
     later_than(PACKED_VALUES, deserializer)
+}
+
+/// Reads a field that came with vectors.
+pub(crate) fn vectors<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    later_than(VECTORS, deserializer)
 }
 
 fn later_than<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(

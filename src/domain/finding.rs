@@ -1,6 +1,6 @@
 //! Findings: what a detector says about one entity and window, before triage decides what a person is told.
 
-use super::{Entity, Timestamp};
+use super::{Entity, Timestamp, earlier};
 use serde::{Deserialize, Serialize};
 
 /// A detector, an entity, a window, and how unlikely what was seen there is.
@@ -42,6 +42,38 @@ pub struct Finding {
     pub regime_change: bool,
     /// The version of the population that judged.
     pub population: u64,
+    /// What a model says of a vector.
+    #[serde(deserialize_with = "earlier::vectors")]
+    pub by_model: Option<ByModel>,
+}
+
+/// What a model says of a vector or sequence that it found strange.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ByModel {
+    /// The epoch that the model was learned in.
+    pub epoch: i64,
+    /// The features that make the vector strange, the strongest first; at most [`FeatureSeen::COUNT_MAX`].
+    pub features: Vec<FeatureSeen>,
+    /// Of a sequence, what is strange of it and what is usual, in words; empty for a vector.
+    pub text: String,
+}
+
+/// A feature of a vector that a model found strange.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureSeen {
+    /// Its place among the detector's features.
+    pub feature: u16,
+    /// What was seen, in the feature's unit; NaN where it was missing.
+    pub seen: f64,
+    /// What is typical of the entity, given the rest of the vector; NaN where missing is.
+    pub typical: f64,
+    /// Its share of the strangeness, 0 to 1.
+    pub share: f64,
+}
+
+impl FeatureSeen {
+    /// Features that a finding names at most.
+    pub const COUNT_MAX: usize = 5;
 }
 
 /// What was expected of a measure, on how much history.
@@ -80,6 +112,8 @@ pub enum NormalIf {
     LessRegular(f64),
     /// With so many values in the window that were never seen before.
     NewAtMost(f64),
+    /// With so many of the features that it names, the first ones, as they typically are.
+    Typical(u16),
 }
 
 /// The memory of a baseline that was broken.

@@ -9,6 +9,7 @@ mod document;
 pub(crate) mod earlier;
 mod entity;
 mod event;
+mod feature;
 mod field;
 mod finding;
 mod loss;
@@ -26,8 +27,9 @@ pub use definition::{
 pub use document::{Document, Mistake, Place, nearest};
 pub use entity::{Entity, EntityHash, EntityValue, KEY_GROUPS, hash_value, write_entity, write_value};
 pub use event::{Event, Value};
+pub use feature::{Feature, FeatureOf, VectorModel};
 pub use field::{Field, FieldKind};
-pub use finding::{Context, Expected, Finding, MemoryName, NormalIf};
+pub use finding::{ByModel, Context, Expected, FeatureSeen, Finding, MemoryName, NormalIf};
 pub use loss::CaptureLoss;
 pub use network::{AutonomousSystem, Direction, Neighbourhood, Networks, Prefix, PrefixMap, SystemLookup};
 pub use stream::{Mark, Passed};

@@ -22,4 +22,5 @@ pub mod succession;
 pub mod table;
 pub mod template;
 pub mod triage;
+pub mod vector;
 pub mod watch;

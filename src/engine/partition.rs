@@ -15,6 +15,7 @@ use super::order::Stamped;
 use super::population::{EpochSummary, GROUPS, Version, epoch_of};
 use super::program::{Program, Watched};
 use super::table::{Bounds, Found, Posted, Row, Table};
+use super::vector::{Glimpse, Look};
 use super::watch::{Moment, Newcomers, Outcome, Plan, Raised, Sight, Watch, target};
 use crate::domain::{
     Duration, Entity, EntityHash, EntityValue, Field, Finding, Neighbourhood, Networks, Timestamp, Value, hash_value,
@@ -83,6 +84,7 @@ pub struct Partition {
     swept_day: i64,
     judgements: u64,
     scratch: Vec<u8>,
+    glimpses: Vec<Glimpse>,
     newcomers: Newcomers,
 }
 
@@ -96,6 +98,7 @@ impl Partition {
             swept_day: i64::MIN,
             judgements: 0,
             scratch: Vec::new(),
+            glimpses: Vec::new(),
             newcomers: Newcomers::default(),
         }
     }
@@ -206,6 +209,7 @@ impl Partition {
         };
         let Some(row) = table.row_mut(number) else { return };
         row.last = row.last.max(stamped.engine_time);
+        row.events = row.events.saturating_add(1);
         let group = usize::from(row.group).min(GROUPS - 1);
         let mut watches = std::mem::take(&mut row.watches).into_vec();
         let held = watches.len();
@@ -214,6 +218,17 @@ impl Partition {
             let detector_number = detectors.trailing_zeros() as usize;
             detectors &= detectors - 1;
             let detector = &program.detectors[detector_number];
+            if row.events < detector.after_events {
+                continue;
+            }
+            if let Watched::Vector(features) = &detector.watched {
+                let look = Look {
+                    event: &stamped.event,
+                    networks: &program.networks,
+                    hour_of_week,
+                };
+                look.write(features, &detector.among, &mut self.scratch, &mut self.glimpses);
+            }
             let Some((value, amount)) = measured(&detector.watched, stamped, &program.networks, &mut self.scratch)
             else {
                 continue;
@@ -228,6 +243,7 @@ impl Partition {
                     value,
                     amount,
                     hit: visit.hits & (1 << detector_number) != 0,
+                    glimpses: &self.glimpses,
                     entity: visit.hash.0,
                     hour_of_week,
                     loss,
@@ -307,7 +323,9 @@ impl Partition {
     ) {
         while let Some(Reverse(wake)) = self.wakes.peek().copied().filter(|Reverse(wake)| wake.at <= to) {
             self.wakes.pop();
-            if wake.silence && wake.at > silence_until {
+            let plan = &program.plans[usize::from(wake.plan)];
+            // What was measured in a part of its window only does not compare with whole ones.
+            if wake.at > silence_until && (wake.silence || plan.is_of_whole_windows()) {
                 continue;
             }
             let Some(row) = self.tables[usize::from(wake.kind)].row_mut(wake.row) else {
@@ -316,7 +334,6 @@ impl Partition {
             if row.hash != wake.hash {
                 continue;
             }
-            let plan = &program.plans[usize::from(wake.plan)];
             let group = usize::from(row.group).min(GROUPS - 1);
             let belief = &version.beliefs[usize::from(wake.plan)][group];
             let bar = version.bars[usize::from(plan.detector)];
@@ -416,7 +433,7 @@ impl Partition {
 fn measured(watched: &Watched, stamped: &Stamped, networks: &Networks, bytes: &mut Vec<u8>) -> Option<(u64, f64)> {
     let event = &stamped.event;
     match watched {
-        Watched::Events | Watched::Hits | Watched::Hour => Some((0, 1.0)),
+        Watched::Events | Watched::Hits | Watched::Hour | Watched::Vector(_) | Watched::Sequence => Some((0, 1.0)),
         Watched::Gap => {
             let destination = event
                 .get(Field::DestinationIp)
@@ -523,5 +540,6 @@ fn finding(raised: Raised, plan: &Plan, entity: Entity, shared: bool, version: &
         shared,
         regime_change: raised.regime_change,
         population: version.number,
+        by_model: raised.by_model,
     }
 }

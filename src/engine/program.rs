@@ -3,7 +3,7 @@
 use super::catalog::{Catalog, Compiled};
 use super::select::Matcher;
 use super::watch::Plan;
-use crate::domain::{Definition, Duration, Field, Measure, Networks};
+use crate::domain::{Definition, Duration, Feature, Field, Measure, Networks};
 use std::ops::Range;
 
 /// The bounds of the engine.
@@ -46,6 +46,10 @@ pub enum Watched {
     Network(Field),
     /// When in the week.
     Hour,
+    /// Several numbers.
+    Vector(Vec<Feature>),
+    /// What comes one after the other.
+    Sequence,
 }
 
 /// One detector, ready to run.
@@ -55,6 +59,10 @@ pub struct Detector {
     pub selects: Matcher,
     /// Of these, finds hits.
     pub hits: Option<Matcher>,
+    /// Of these, by feature of a vector, finds those that alone count.
+    pub among: Vec<Option<Matcher>>,
+    /// An entity is watched from so many of its events on.
+    pub after_events: u8,
     /// Its kind of entity.
     pub kind: u8,
     /// Its plans, one for each window.
@@ -167,6 +175,8 @@ impl Program {
         self.detectors.push(Detector {
             selects: compiled.selects.clone(),
             hits: compiled.hits.clone(),
+            among: compiled.among.clone(),
+            after_events: definition.after_events,
             kind: kind as u8,
             plans: first..self.plans.len() as u16,
             watched: match &definition.measure {
@@ -181,6 +191,8 @@ impl Program {
                 Measure::Category(fields) => Watched::Category(fields.clone()),
                 Measure::Network(field) => Watched::Network(*field),
                 Measure::TimeOfWeek => Watched::Hour,
+                Measure::Vector(features) => Watched::Vector(features.clone()),
+                Measure::Sequence(_) => Watched::Sequence,
             },
         });
     }

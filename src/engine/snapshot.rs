@@ -19,8 +19,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The newest form.
-pub const FORMAT: u16 = 11;
-/// The form before it, whose values of categories were not packed yet.
+pub const FORMAT: u16 = 12;
+/// The form before it, without vectors.
+const FORMAT_NO_VECTORS: u16 = 11;
+/// The form before that, whose values of categories were not packed yet.
 const FORMAT_LONG_VALUES: u16 = 10;
 /// The form before that: a piece for each key group.
 const FORMAT_GROUPED: u16 = 9;
@@ -105,7 +107,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Head, SnapshotProblem> {
     let format = u16::from_le_bytes(*format);
     match format {
         FORMAT => whole(body).map(|saved| Head::Newest(saved, format)),
-        FORMAT_LONG_VALUES => earlier::reading(format, || whole(body)).map(|saved| Head::Newest(saved, format)),
+        FORMAT_NO_VECTORS | FORMAT_LONG_VALUES => {
+            earlier::reading(format, || whole(body)).map(|saved| Head::Newest(saved, format))
+        }
         FORMAT_GROUPED => earlier::reading(format, || whole(body)).map(|saved| Head::Grouped(saved, format)),
         FORMAT_EARLIER => earlier::reading(format, || whole(body)).map(Head::Earlier),
         found => Err(SnapshotProblem::UnknownFormat { found }),

@@ -8,7 +8,7 @@ mod saving;
 use self::saving::Saving;
 use super::snapshot::SnapshotProblem;
 use super::watch::Watch;
-use crate::domain::{Entity, EntityHash, KEY_GROUPS, Timestamp};
+use crate::domain::{Entity, EntityHash, KEY_GROUPS, Timestamp, earlier};
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub struct Row {
     pub shared: bool,
     /// Whether some of its watches have not had their say in what is usual yet.
     pub newborn: bool,
+    /// How many events it has had; goes no further than 255.
+    #[serde(deserialize_with = "earlier::vectors")]
+    pub events: u8,
     /// By plan, in the order in which they were first needed. They lie together and have no room for more: their number
     /// hardly changes after the first event.
     pub watches: Box<[Posted]>,
@@ -131,6 +134,7 @@ impl Table {
                 group: group(),
                 shared: false,
                 newborn: false,
+                events: 0,
                 watches: Box::default(),
             }));
         }
@@ -149,6 +153,7 @@ impl Table {
             group: group(),
             shared: true,
             newborn: false,
+            events: 0,
             watches: Box::default(),
         }))
     }
@@ -366,7 +371,7 @@ mod tests {
     use super::*;
     use crate::engine::baseline::{Category, Count, Magnitude, Quantile};
     use crate::engine::measure::Distinct;
-    use crate::engine::watch::{CategoryWatch, Growing, HoursWatch, IntervalWatch, RatioWatch};
+    use crate::engine::watch::{CategoryWatch, Growing, HoursWatch, IntervalWatch, RatioWatch, VectorWatch};
 
     fn see(table: &mut Table, name: u64, at: i64) -> u32 {
         let bounds = Bounds {
@@ -445,6 +450,7 @@ mod tests {
             ("ratio", size_of::<RatioWatch>(), 72),
             ("interval", size_of::<IntervalWatch>(), 80),
             ("hours", size_of::<HoursWatch>(), 56),
+            ("vector, behind a pointer", size_of::<VectorWatch>(), 96),
             ("distinct values", size_of::<Distinct>(), 64),
             ("count's baseline", size_of::<Count>(), 36),
             ("magnitude's baseline", size_of::<Magnitude>(), 48),

@@ -261,7 +261,7 @@ mod tests {
     fn what_is_built_in_has_no_mistakes() {
         let (is_good, text) = told(&Sources::default());
         assert!(is_good);
-        assert_eq!(text, "no configuration file, defaults: 23 detectors, no mistakes\n");
+        assert_eq!(text, "no configuration file, defaults: 30 detectors, no mistakes\n");
     }
 
     #[test]

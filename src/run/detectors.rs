@@ -1,6 +1,6 @@
 //! `stakeout detectors [ID]`: what is watched, as a table, one detector at length, or a page of documentation.
 
-use crate::domain::{BaselineKind, Definition, Duration, Field, Measure, Prior, Season, Tail, nearest};
+use crate::domain::{BaselineKind, Definition, Duration, Feature, Field, Measure, Prior, Season, Tail, nearest};
 use crate::engine::catalog::{Catalog, Compiled};
 use anyhow::bail;
 use std::fmt::Write as _;
@@ -114,6 +114,10 @@ fn facts(compiled: &Compiled) -> Vec<(&'static str, String)> {
         facts.push(("target", names(&definition.target)));
     }
     facts.push(("measure", measure(&definition.measure)));
+    if let Measure::Vector(features) = &definition.measure {
+        let names: Vec<String> = features.iter().map(Feature::words).collect();
+        facts.push(("features", names.join(", ")));
+    }
     facts.push(("strange if", strange(definition)));
     facts.push(("windows", windows(&definition.windows)));
     if let Some(gap) = definition.session_gap {
@@ -135,6 +139,7 @@ fn measure(measure: &Measure) -> String {
     match measure {
         Measure::Ratio(hits) => format!("ratio of {hits}"),
         Measure::Spread(slot) => format!("spread over slots of {slot}"),
+        Measure::Vector(features) => format!("vector of {} features", features.len()),
         measure if measure.fields().is_empty() => measure.word().to_owned(),
         measure => format!("{} of {}", measure.word(), names(measure.fields())),
     }
@@ -146,6 +151,8 @@ fn strange(definition: &Definition) -> String {
         Measure::Network(_) => Some("a network rare for it"),
         Measure::TimeOfWeek => Some("at an hour rare for it"),
         Measure::Interval => Some("regular"),
+        Measure::Vector(_) => Some("a combination unlike its own"),
+        Measure::Sequence(_) => Some("in an order that is rare"),
         _ => None,
     };
     let side = rare.unwrap_or(match definition.tail {
@@ -189,6 +196,13 @@ fn baseline(definition: &Definition) -> String {
         }
         Some(Prior::Ratio { mean, .. }) => format!("{mean} at first"),
         Some(Prior::Interval { typical, .. } | Prior::Quantile { typical, .. }) => format!("{typical} at first"),
+        Some(Prior::Model(model)) => {
+            return format!(
+                "model {}, half-life {}, judges nothing at first",
+                model.word(),
+                expected.half_life
+            );
+        }
         Some(Prior::Category { .. } | Prior::TimeOfWeek { .. }) | None => "nothing at first".to_owned(),
     };
     let kind: BaselineKind = expected.kind();
@@ -229,7 +243,7 @@ mod tests {
         let mut out = Vec::new();
         list(&catalog(), &mut out).expect("written");
         let text = String::from_utf8(out).expect("text");
-        assert_eq!(text.lines().count(), 24);
+        assert_eq!(text.lines().count(), 31);
         let line = text
             .lines()
             .find(|line| line.starts_with("source_login_failures"))

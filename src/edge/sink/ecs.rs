@@ -1,8 +1,8 @@
 //! An alert as an Elastic Common Schema document, the default form.
 
 use super::Letterhead;
-use super::sentence::{normal_if, sentence};
-use crate::domain::{Alert, Definition, Entity, EntityValue, Field, Finding, Level};
+use super::sentence::{features, normal_if, sentence};
+use crate::domain::{Alert, Definition, Entity, EntityValue, Field, Finding, Level, Prior};
 use serde_json::{Map, Value, json};
 
 /// The ECS version whose names are used.
@@ -208,14 +208,25 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
         },
         "seen": first.seen,
         "expected": expected(first, definition),
-        "normal_if": normal_if(first.normal_if), "memory": first.memory.word(),
+        "normal_if": normal_if(first, definition), "memory": first.memory.word(),
         "quality": { "loss": rounded(first.context.loss, 4), "late": rounded(first.context.late as f64 / events, 4) },
         "versions": {
-            "program": head.program, "detector": definition.version, "population": first.population, "model": null,
+            "program": head.program, "detector": definition.version, "population": first.population,
+            "model": model(first, definition),
         },
         "findings": findings, "findings_total": alert.findings_total, "evidence": evidence,
     });
     if let Value::Object(body) = &mut body {
+        if first
+            .by_model
+            .as_ref()
+            .is_some_and(|by_model| !by_model.features.is_empty())
+        {
+            body.insert("features".into(), blamed(first, definition));
+        }
+        if let Some(by_model) = first.by_model.as_ref().filter(|by_model| !by_model.text.is_empty()) {
+            body.insert("seen_value".into(), json!(by_model.text));
+        }
         if let Some(text) = &first.seen_text {
             body.insert("seen_value".into(), json!(text));
         }
@@ -251,6 +262,23 @@ fn stakeout(alert: &Alert, definition: &Definition, head: &Letterhead<'_>, entit
         }
     }
     body
+}
+
+/// Which model judged: its kind and the epoch that it was learned in.
+fn model(finding: &Finding, definition: &Definition) -> Option<String> {
+    let by_model = finding.by_model.as_ref()?;
+    match definition.baseline.priors.first() {
+        Some(Prior::Model(kind)) => Some(format!("{}@{}", kind.word(), by_model.epoch)),
+        _ => None,
+    }
+}
+
+/// The features that a model blames.
+fn blamed(finding: &Finding, definition: &Definition) -> Value {
+    let blamed = features(finding, definition).map(|(feature, held)| {
+        json!({ "name": feature.name, "seen": held.seen, "typical": held.typical, "share": held.share })
+    });
+    blamed.collect()
 }
 
 fn expected(finding: &Finding, definition: &Definition) -> Value {

@@ -20,6 +20,7 @@ pub fn explanation(document: &Value) -> String {
         ("detector", detector(read)),
         ("seen", seen(read)),
         ("expected", expected(read)),
+        ("to blame", blamed(read)),
         ("how unlikely", unlikely(read, "/stakeout")),
         ("at its peak", peak(read)),
         ("together", together(read)),
@@ -105,6 +106,25 @@ fn expected(read: Read<'_>) -> String {
         figure(at("variance")),
         figure(at("z"))
     )
+}
+
+/// The features that a model blames.
+fn blamed(read: Read<'_>) -> String {
+    let features = read.list("/stakeout/features").iter().map(|feature| {
+        let feature = Read(feature);
+        let figure = |key: &str| match feature.text(key).as_str() {
+            "" => "nothing".to_owned(),
+            _ => figure(feature.number(key)),
+        };
+        format!(
+            "{} {} where {} is typical ({} % of the strangeness)",
+            feature.text("/name").replace('_', " "),
+            figure("/seen"),
+            figure("/typical"),
+            whole(100.0 * feature.number("/share"))
+        )
+    });
+    listed(features, read.list("/stakeout/features").len())
 }
 
 fn unlikely(read: Read<'_>, place: &str) -> String {

@@ -100,7 +100,7 @@ pub fn document(alert: &Alert, head: &Letterhead<'_>) -> Value {
                 "observations": [{ "value": first.expected.typical.to_string(), "count": first.expected.history_windows.round().max(0.0) as u64 }],
                 "observed_pattern": format!(
                     "{} to {} in 90 % of windows; normal if {}",
-                    rounded(first.expected.low, 3), rounded(first.expected.high, 3), normal_if(first.normal_if)
+                    rounded(first.expected.low, 3), rounded(first.expected.high, 3), normal_if(first, definition)
                 ),
             }],
         }],

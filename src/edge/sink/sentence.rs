@@ -2,7 +2,8 @@
 
 use super::Letterhead;
 use crate::domain::{
-    Alert, Definition, Duration, Entity, EntityValue, Field, Finding, Measure, NormalIf, Season, SentencePart,
+    Alert, Definition, Duration, Entity, EntityValue, Feature, FeatureOf, FeatureSeen, Field, Finding, Measure,
+    NormalIf, Season, SentencePart,
 };
 
 /// The sentence of an alert, about its strongest finding.
@@ -125,6 +126,8 @@ fn filled(finding: &Finding, definition: &Definition, window: Duration) -> Strin
             Measure::Sum(field) => format!("{seen} of {} in {span}", field.name()),
             Measure::Value(field) => format!("{} of {seen}", field.name()),
             Measure::Count => format!("{seen} events in {span}"),
+            Measure::Sequence(_) => format!("in another order in {span}: {}", of_sequence(finding)),
+            Measure::Vector(_) => format!("unlike itself in {span}: {}", strange_features(finding, definition)),
         };
     }
     let entity = finding.entity.values();
@@ -181,6 +184,9 @@ fn usual(finding: &Finding, definition: &Definition, window: Duration) -> String
         },
         Measure::Ratio(_) => format!("{} is usual {whom}", percent(expected.mean)),
         Measure::Interval | Measure::TimeOfWeek => String::new(),
+        Measure::Vector(_) | Measure::Sequence(_) if definition.sentence.is_empty() => String::new(),
+        Measure::Sequence(_) => of_sequence(finding).to_owned(),
+        Measure::Vector(_) => strange_features(finding, definition),
         measure => {
             let (low, high) = (quantity(measure, expected.low), quantity(measure, expected.high));
             if high == quantity(measure, 0.0) {
@@ -191,6 +197,64 @@ fn usual(finding: &Finding, definition: &Definition, window: Duration) -> String
                 format!("{low} to {high} are usual {whom}")
             }
         }
+    }
+}
+
+/// What a model says of a sequence.
+fn of_sequence(finding: &Finding) -> &str {
+    finding.by_model.as_ref().map_or("", |by_model| &by_model.text)
+}
+
+/// The features that a model blames, with what is usual: `peers 48 (2 are usual)`.
+fn strange_features(finding: &Finding, definition: &Definition) -> String {
+    let parts = features(finding, definition).map(|(feature, held)| {
+        let seen = number_of(feature, held.seen);
+        let verb = match feature.of {
+            FeatureOf::Count | FeatureOf::Distinct(_) | FeatureOf::Networks(_) | FeatureOf::New(_) => "are",
+            _ => "is",
+        };
+        match held.typical.is_finite() {
+            true => format!(
+                "{} {seen} ({} {verb} usual)",
+                feature.words(),
+                number_of(feature, held.typical)
+            ),
+            false => format!("{} {seen} (none is usual)", feature.words()),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// The features that a model blames.
+pub(super) fn features<'a>(
+    finding: &'a Finding,
+    definition: &'a Definition,
+) -> impl Iterator<Item = (&'a Feature, &'a FeatureSeen)> {
+    let known = match &definition.measure {
+        Measure::Vector(features) => features.as_slice(),
+        _ => &[],
+    };
+    let seen = finding.by_model.iter().flat_map(|by_model| &by_model.features);
+    seen.filter_map(|held| Some((known.get(usize::from(held.feature))?, held)))
+}
+
+/// A feature's number in its unit.
+fn number_of(feature: &Feature, number: f64) -> String {
+    if !number.is_finite() {
+        return "nothing".to_owned();
+    }
+    match &feature.of {
+        FeatureOf::Share | FeatureOf::Digits(_) | FeatureOf::Signs(_) => percent(number),
+        FeatureOf::Hour => hour(number),
+        FeatureOf::Length(_) => amount(number),
+        FeatureOf::Sum(field) | FeatureOf::Mean(field) | FeatureOf::Greatest(field) | FeatureOf::Deviation(field) => {
+            match field {
+                Field::EventDuration => length(Duration::from_nanos(number as i64)),
+                field if field.name().ends_with("bytes") || *field == Field::FileSize => amount(number),
+                _ => whole(number),
+            }
+        }
+        _ => whole(number),
     }
 }
 
@@ -264,13 +328,22 @@ fn tenths(number: f64) -> String {
 }
 
 /// What would have been normal, in words.
-pub(super) fn normal_if(normal: NormalIf) -> String {
-    match normal {
+pub(super) fn normal_if(finding: &Finding, definition: &Definition) -> String {
+    match finding.normal_if {
         NormalIf::AtMost(most) => format!("at most {}", whole(most)),
         NormalIf::AtLeast(least) => format!("at least {}", whole(least)),
+        NormalIf::SeenBefore if finding.by_model.is_some() => "in an order that is known".to_owned(),
         NormalIf::SeenBefore => "a value that it has had before".to_owned(),
         NormalIf::UsualHour => "at an hour when it is usually active".to_owned(),
         NormalIf::NewAtMost(most) => format!("at most {} values that it has not had before", whole(most)),
+        NormalIf::Typical(count) => {
+            let wanted = features(finding, definition).take(usize::from(count));
+            let parts = wanted.map(|(feature, held)| {
+                let typical = number_of(feature, held.typical);
+                format!("{} {typical}", feature.words())
+            });
+            parts.collect::<Vec<_>>().join(" and ")
+        }
         NormalIf::LessRegular(bound) => format!("gaps that vary by {bound:.3} of their median or more"),
     }
 }

@@ -1,11 +1,11 @@
 //! One definition's text to a checked, compiled definition.
 
-use super::{Compiled, expectation, number, sentence, short_hash};
+use super::{Compiled, expectation, features, number, sentence, short_hash};
 use crate::domain::{Definition, Duration, Field, FieldKind, Level, Measure, Mistake, Place, Tail};
 use crate::engine::select::{Selections, unknown_field};
 use yaml_serde::Value;
 
-pub(super) const KEYS: [&str; 26] = [
+pub(super) const KEYS: [&str; 27] = [
     "title",
     "id",
     "version",
@@ -20,6 +20,7 @@ pub(super) const KEYS: [&str; 26] = [
     "lateness",
     "sessions",
     "absence",
+    "after_events",
     "baseline",
     "level",
     "tags",
@@ -37,7 +38,7 @@ pub(super) const KEYS: [&str; 26] = [
 /// Measures that stand alone.
 pub(super) const MEASURES_PLAIN: [&str; 3] = ["count", "interval", "time_of_week"];
 /// Measures of something.
-pub(super) const MEASURES_WITH: [&str; 8] = [
+pub(super) const MEASURES_WITH: [&str; 10] = [
     "sum",
     "distinct",
     "distinct_bytes",
@@ -46,10 +47,12 @@ pub(super) const MEASURES_WITH: [&str; 8] = [
     "value",
     "category",
     "network",
+    "vector",
+    "sequence",
 ];
 
 /// The keys that decide what learned state means.
-const LEARNING_KEYS: [&str; 9] = [
+const LEARNING_KEYS: [&str; 10] = [
     "entity",
     "detection",
     "measure",
@@ -58,6 +61,7 @@ const LEARNING_KEYS: [&str; 9] = [
     "lateness",
     "sessions",
     "absence",
+    "after_events",
     "baseline",
 ];
 
@@ -111,6 +115,10 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
     let lateness = reader.duration("lateness", Duration::ZERO, LATENESS_MAX);
     let session_gap = reader.duration("sessions", SECOND, SESSION_GAP_MAX);
     let absence = reader.absence(measure.as_ref(), tail);
+    let after_events = match root.get("after_events") {
+        Some(place) => number::read(&place, 0.0, f64::from(u8::MAX), reader.mistakes).map(|events| events as u8),
+        None => Some(0),
+    };
     let baseline = match (root.get("baseline"), &measure) {
         (Some(place), Some(measure)) => expectation::read(&place, measure, windows.as_deref(), reader.mistakes),
         (None, _) => reader.missing("baseline"),
@@ -140,17 +148,27 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
         return None;
     }
     let (measure, entity, mut selections) = (measure?, entity?, selections?);
+    let features = match &measure {
+        Measure::Vector(features) => features.as_slice(),
+        _ => &[],
+    };
+    let among = features
+        .iter()
+        .map(|feature| selections.named.get(feature.among.as_ref()?).cloned())
+        .collect();
     let hits = match &measure {
         Measure::Ratio(name) => selections.named.remove(name),
         _ => None,
     };
     let mut needed: Vec<Field> = selections.fields.clone();
     needed.extend(entity.iter().chain(measure.fields()));
+    needed.extend(features::fields(features));
     needed.sort();
     needed.dedup();
     Some(Compiled {
         selects: selections.condition.requiring(&entity).requiring(measure.fields()),
         hits,
+        among,
         fields: needed,
         definition: Definition {
             title: title?,
@@ -168,6 +186,7 @@ pub(super) fn read(root: &Place<'_>, file: &str, text: &str, mistakes: &mut Vec<
             baseline: baseline?,
             session_gap,
             absence,
+            after_events: after_events?,
             level: level?,
             tags,
             falsepositives,
@@ -231,9 +250,9 @@ fn canonical(value: &Value, text: &mut String) {
     }
 }
 
-struct Reader<'r> {
+pub(super) struct Reader<'r> {
     root: &'r Place<'r>,
-    mistakes: &'r mut Vec<Mistake>,
+    pub(super) mistakes: &'r mut Vec<Mistake>,
 }
 
 impl Reader<'_> {
@@ -302,7 +321,7 @@ impl Reader<'_> {
         }
     }
 
-    fn fields(&mut self, place: &Place<'_>) -> Option<Vec<Field>> {
+    pub(super) fn fields(&mut self, place: &Place<'_>) -> Option<Vec<Field>> {
         let before = self.mistakes.len();
         let mut fields = Vec::new();
         for item in place.items() {
@@ -399,6 +418,7 @@ impl Reader<'_> {
                     let of = match word {
                         "ratio" => "a selection",
                         "spread" => "a length of time",
+                        "vector" => "features",
                         _ => "a field",
                     };
                     let message = format!("`{word}` needs {of}: `{{ {word}: ... }}`");
@@ -422,10 +442,12 @@ impl Reader<'_> {
         match word.as_str() {
             "distinct" => self.fields(of).map(Measure::Distinct),
             "category" => self.fields(of).map(Measure::Category),
+            "sequence" => self.fields(of).map(Measure::Sequence),
             "sum" => self.field(of, &[FieldKind::Long, FieldKind::Float]).map(Measure::Sum),
             "value" => self.field(of, &[FieldKind::Long, FieldKind::Float]).map(Measure::Value),
             "distinct_bytes" => self.field(of, &[FieldKind::Keyword]).map(Measure::DistinctBytes),
             "network" => self.field(of, &[FieldKind::Ip]).map(Measure::Network),
+            "vector" => self.features(of).map(Measure::Vector),
             "spread" => match of
                 .value()
                 .as_str()
@@ -461,7 +483,7 @@ impl Reader<'_> {
         }
     }
 
-    fn field(&mut self, place: &Place<'_>, kinds: &[FieldKind]) -> Option<Field> {
+    pub(super) fn field(&mut self, place: &Place<'_>, kinds: &[FieldKind]) -> Option<Field> {
         let fields = self.fields(place)?;
         let [field] = fields.as_slice() else {
             self.mistakes.push(place.mistake("must be one field"));
@@ -503,7 +525,13 @@ impl Reader<'_> {
             }
         };
         let complaint = match measure {
-            Some(measure @ (Measure::Category(_) | Measure::Network(_) | Measure::TimeOfWeek)) => Some(format!(
+            Some(
+                measure @ (Measure::Category(_)
+                | Measure::Network(_)
+                | Measure::TimeOfWeek
+                | Measure::Vector(_)
+                | Measure::Sequence(_)),
+            ) => Some(format!(
                 "the measure `{}` has no tail: what is rare is strange",
                 measure.word()
             )),
@@ -564,20 +592,31 @@ impl Reader<'_> {
     }
 
     fn check_selections(&mut self, selections: &Selections, measure: &Measure) {
-        let hit = match measure {
-            Measure::Ratio(name) => Some(name),
-            _ => None,
+        let wanted: Vec<(&str, Option<Place<'_>>)> = match measure {
+            Measure::Ratio(name) => vec![(name, self.root.get("measure").and_then(|place| place.get("ratio")))],
+            Measure::Vector(features) => {
+                let place = self.root.get("measure").and_then(|place| place.get("vector"));
+                features
+                    .iter()
+                    .filter_map(|feature| {
+                        let place = place.as_ref().and_then(|place| place.get(&feature.name));
+                        Some((feature.among.as_deref()?, place))
+                    })
+                    .collect()
+            }
+            _ => Vec::new(),
         };
-        if let Some(name) = hit
-            && !selections.named.contains_key(name)
-            && let Some(place) = self.root.get("measure").and_then(|place| place.get("ratio"))
-        {
-            let names = selections.named.keys().map(String::as_str);
-            let message = format!("there is no selection `{name}` under `detection`");
-            self.mistakes.push(place.wrong_word(message, name, names));
+        for (name, place) in &wanted {
+            if !selections.named.contains_key(*name)
+                && let Some(place) = place
+            {
+                let names = selections.named.keys().map(String::as_str);
+                let message = format!("there is no selection `{name}` under `detection`");
+                self.mistakes.push(place.wrong_word(message, name, names));
+            }
         }
         for name in &selections.unused {
-            if Some(name) != hit
+            if !wanted.iter().any(|(wanted, _)| wanted == name)
                 && let Some(place) = self.root.get("detection").and_then(|place| place.get(name))
             {
                 self.mistakes

@@ -3,6 +3,7 @@
 use super::number;
 use crate::domain::{
     BaselineKind, CountPrior, Duration, Expectation, MagnitudePrior, Measure, Mistake, Place, Prior, Season,
+    VectorModel,
 };
 
 const HALF_LIFE_MIN: Duration = Duration::from_seconds(60);
@@ -36,6 +37,20 @@ pub(super) fn read(
         mistakes.push(place.mistake(format!("{half_life} is shorter than the longest window ({window})")));
     }
     let season = season(place, kind, mistakes);
+    if kind == Some(BaselineKind::Model) {
+        if let Some(prior) = place.get("prior") {
+            mistakes.push(prior.mistake("a model has no prior: it judges once it has something to learn from"));
+        }
+        let model = model(place, measure, mistakes)?;
+        return Some(Expectation {
+            half_life: half_life?,
+            season: season?,
+            priors: vec![Prior::Model(model); windows?.len()],
+        });
+    }
+    if let Some(model) = place.get("model") {
+        mistakes.push(model.mistake("only a baseline of kind `model` has a `model`"));
+    }
     let Some(prior) = place.get("prior") else {
         mistakes.push(place.mistake("has no `prior`"));
         return None;
@@ -63,6 +78,7 @@ fn kind(place: &Place<'_>, measure: &Measure, mistakes: &mut Vec<Mistake>) -> Op
         Measure::Category(_) | Measure::Network(_) => &[BaselineKind::Category],
         Measure::TimeOfWeek => &[BaselineKind::TimeOfWeek],
         Measure::Interval => &[BaselineKind::Interval],
+        Measure::Vector(_) | Measure::Sequence(_) => &[BaselineKind::Model],
     };
     let word = kind_place.value().as_str().unwrap_or_default();
     match ALL_KINDS.iter().find(|kind| kind.word() == word) {
@@ -86,11 +102,11 @@ fn kind(place: &Place<'_>, measure: &Measure, mistakes: &mut Vec<Mistake>) -> Op
 }
 
 /// The keys of a baseline.
-pub(super) const BASELINE_KEYS: [&str; 4] = ["kind", "half_life", "season", "prior"];
+pub(super) const BASELINE_KEYS: [&str; 5] = ["kind", "half_life", "season", "prior", "model"];
 /// The words of seasons.
 pub(super) const SEASONS: [&str; 2] = ["none", "hour_of_week"];
 /// Every kind of baseline.
-pub(super) const ALL_KINDS: [BaselineKind; 8] = [
+pub(super) const ALL_KINDS: [BaselineKind; 9] = [
     BaselineKind::Count,
     BaselineKind::Distinct,
     BaselineKind::Magnitude,
@@ -99,7 +115,26 @@ pub(super) const ALL_KINDS: [BaselineKind; 8] = [
     BaselineKind::TimeOfWeek,
     BaselineKind::Interval,
     BaselineKind::Quantile,
+    BaselineKind::Model,
 ];
+
+fn model(place: &Place<'_>, measure: &Measure, mistakes: &mut Vec<Mistake>) -> Option<VectorModel> {
+    let fitting = match measure {
+        Measure::Sequence(_) => &[VectorModel::Sequence][..],
+        _ => &VectorModel::OF_VECTORS,
+    };
+    let words: Vec<&str> = fitting.iter().map(|model| model.word()).collect();
+    let Some(model) = place.get("model") else {
+        mistakes.push(place.mistake(format!("has no `model`, which is one of `{}`", words.join("`, `"))));
+        return None;
+    };
+    let word = model.value().as_str().unwrap_or_default();
+    let found = fitting.iter().copied().find(|known| known.word() == word);
+    if found.is_none() {
+        mistakes.push(model.wrong_word(format!("unknown model `{word}`"), word, words));
+    }
+    found
+}
 
 fn season(place: &Place<'_>, kind: Option<BaselineKind>, mistakes: &mut Vec<Mistake>) -> Option<Season> {
     let Some(season) = place.get("season") else {
@@ -135,6 +170,7 @@ pub(super) const fn prior_keys(kind: BaselineKind) -> &'static [&'static str] {
         BaselineKind::Category => &["discount", "strength"],
         BaselineKind::TimeOfWeek => &["weight"],
         BaselineKind::Interval | BaselineKind::Quantile => &["typical", "spread", "weight"],
+        BaselineKind::Model => &[],
     }
 }
 
@@ -200,6 +236,7 @@ fn priors(
                     spread: at(1)?,
                     weight: at(2)?,
                 },
+                BaselineKind::Model => return None,
             })
         })
         .collect()

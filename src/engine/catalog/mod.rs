@@ -5,6 +5,7 @@
 mod definition;
 pub mod embedded;
 mod expectation;
+mod features;
 mod number;
 mod schema;
 mod sentence;
@@ -30,6 +31,8 @@ pub struct Compiled {
     pub selects: Matcher,
     /// For a ratio, which of them are hits.
     pub hits: Option<Matcher>,
+    /// For a vector, by feature, which of them alone count.
+    pub among: Vec<Option<Matcher>>,
     /// The fields that its selection speaks of, its entity and its measure, in the order of their numbers.
     fields: Vec<Field>,
 }

@@ -3,7 +3,8 @@
 
 use super::definition::{KEYS, MEASURES_PLAIN, MEASURES_WITH};
 use super::expectation::{ALL_KINDS, BASELINE_KEYS, SEASONS, prior_keys};
-use crate::domain::{Field, Level};
+use super::features::{AMONG, FEATURES_OF_FIELDS, FEATURES_OF_SELECTION, FEATURES_PLAIN};
+use crate::domain::{BaselineKind, Feature, Field, Level, VectorModel};
 use serde_json::{Map, Value, json};
 
 /// The schema.
@@ -56,6 +57,10 @@ fn value(key: &str) -> Value {
         }),
         "lateness" => duration("How long a window stays open after its end for late events"),
         "sessions" => duration("Events closer together than this are one"),
+        "after_events" => json!({
+            "type": "integer", "minimum": 0, "maximum": u8::MAX,
+            "description": "An entity is watched from so many of its events on",
+        }),
         "absence" => json!({ "type": "boolean", "description": "Whether an entity that falls silent is a finding" }),
         "baseline" => baseline(),
         "level" => json!({ "enum": Level::ALL.map(Level::word), "description": "How bad it is if true" }),
@@ -73,6 +78,7 @@ fn measure() -> Value {
         let of = match word {
             "spread" => json!({ "$ref": "#/$defs/duration" }),
             "ratio" => json!({ "type": "string" }),
+            "vector" => vector(),
             _ => json!({ "$ref": "#/$defs/fields" }),
         };
         json!({ "type": "object", "additionalProperties": false, "required": [word], "properties": { word: of } })
@@ -82,18 +88,51 @@ fn measure() -> Value {
     json!({ "oneOf": forms, "description": "What is measured" })
 }
 
+fn vector() -> Value {
+    let selection = json!({ "type": "string" });
+    let mut forms = vec![json!({ "enum": FEATURES_PLAIN })];
+    forms.extend(FEATURES_OF_SELECTION.map(|word| {
+        json!({
+            "type": "object", "additionalProperties": false, "required": [word], "properties": { word: selection },
+        })
+    }));
+    forms.extend(FEATURES_OF_FIELDS.map(|word| {
+        json!({
+            "type": "object", "additionalProperties": false, "required": [word],
+            "properties": { word: { "$ref": "#/$defs/fields" }, AMONG: selection },
+        })
+    }));
+    json!({
+        "type": "object", "minProperties": 2, "maxProperties": Feature::COUNT_MAX,
+        "propertyNames": { "pattern": "^[a-z0-9_]+$" }, "additionalProperties": { "oneOf": forms },
+    })
+}
+
 fn baseline() -> Value {
     let kinds = ALL_KINDS.map(|kind| {
+        let is_model = kind == BaselineKind::Model;
+        let models: Vec<&str> = VectorModel::OF_VECTORS
+            .iter()
+            .chain([&VectorModel::Sequence])
+            .map(|model| model.word())
+            .collect();
+        let has = |key: &str| match key {
+            "prior" | "season" => !is_model,
+            "model" => is_model,
+            _ => true,
+        };
         let prior: Map<String, Value> = prior_keys(kind)
             .iter()
             .map(|key| ((*key).to_owned(), json!({ "$ref": "#/$defs/numbers" })))
             .collect();
         let properties: Map<String, Value> = BASELINE_KEYS
             .iter()
+            .filter(|key| has(key))
             .map(|key| {
                 let value = match *key {
                     "kind" => json!({ "const": kind.word() }),
                     "season" => json!({ "enum": SEASONS }),
+                    "model" => json!({ "enum": models }),
                     "prior" => json!({
                         "type": "object", "additionalProperties": false,
                         "required": prior_keys(kind), "properties": prior,
@@ -105,7 +144,7 @@ fn baseline() -> Value {
             .collect();
         json!({
             "type": "object", "additionalProperties": false,
-            "required": ["kind", "half_life", "prior"], "properties": properties,
+            "required": ["kind", "half_life", if is_model { "model" } else { "prior" }], "properties": properties,
         })
     });
     json!({ "oneOf": kinds, "description": "What is expected" })

@@ -48,6 +48,13 @@ pub(super) enum Code {
     },
     /// A text is a sequence of tokens, which no code stands for.
     Sequence,
+    /// A number becomes its distance from the median in units of the breadth, but of 1 at least; far out by its logarithm.
+    Level {
+        /// The median.
+        middle: f64,
+        /// Half of what lies between the 16th and the 84th percentile, or 1 where that is less.
+        breadth: f64,
+    },
 }
 
 /// The normal scores of numbers.
@@ -103,6 +110,32 @@ impl Coder {
         }
     }
 
+    /// The coder of a table of numbers whose differences of less than 1 mean little.
+    pub(super) fn of_levels(table: &Table) -> Coder {
+        let level = |column: &Column| match &column.values {
+            Values::Numbers(numbers) => {
+                let mut sorted: Vec<f64> = numbers.iter().copied().filter(|number| number.is_finite()).collect();
+                sorted.sort_by(f64::total_cmp);
+                let at = |share: f64| sorted[(share * (sorted.len() - 1) as f64).round() as usize];
+                match sorted.is_empty() {
+                    true => Code::Level {
+                        middle: 0.0,
+                        breadth: 1.0,
+                    },
+                    false => Code::Level {
+                        middle: at(0.5),
+                        breadth: ((at(0.84) - at(0.16)) / 2.0).max(1.0),
+                    },
+                }
+            }
+            Values::Texts { .. } => code_of(column),
+        };
+        Coder {
+            names: table.columns().iter().map(|column| column.name.clone()).collect(),
+            codes: table.columns().iter().map(level).collect(),
+        }
+    }
+
     /// The names of the columns.
     pub fn names(&self) -> &[String] {
         &self.names
@@ -110,7 +143,7 @@ impl Coder {
 
     /// Whether a column holds numbers.
     pub fn is_number(&self, column: usize) -> bool {
-        matches!(self.codes[column], Code::Score(_))
+        matches!(self.codes[column], Code::Score(_) | Code::Level { .. })
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -126,14 +159,14 @@ impl Coder {
         self.codes.iter().all(|code| match code {
             Code::Score(scale) => scale.knots.len() <= 1,
             Code::Category(names) => names.len() <= 1,
-            Code::Shape { .. } | Code::Sequence => false,
+            Code::Level { .. } | Code::Shape { .. } | Code::Sequence => false,
         })
     }
 
     /// For each column the number of categories that were seen, or none where codes are scores.
     pub(super) fn categories(&self) -> impl Iterator<Item = Option<usize>> {
         self.codes.iter().map(|code| match code {
-            Code::Score(_) | Code::Shape { .. } | Code::Sequence => None,
+            Code::Score(_) | Code::Level { .. } | Code::Shape { .. } | Code::Sequence => None,
             Code::Category(names) => Some(names.len()),
         })
     }
@@ -144,6 +177,8 @@ impl Coder {
             (_, Cell::Missing) | (Code::Sequence, _) => f32::NAN,
             (Code::Score(scale), Cell::Number(number)) => scale.score(*number),
             (Code::Score(scale), Cell::Text(_)) => scale.ends.1,
+            (Code::Level { middle, breadth }, Cell::Number(number)) => level((number - middle) / breadth),
+            (Code::Level { .. }, Cell::Text(_)) => level(f64::MAX),
             (Code::Category(names), Cell::Text(text)) => place_of(names, text),
             (Code::Category(names), Cell::Number(_)) => names.len() as f32,
             (Code::Shape { shape, scale }, Cell::Text(text)) => scale.upper_score(shape.strangeness(text, false)),
@@ -163,6 +198,12 @@ impl Coder {
                         .zip(numbers)
                         .filter(|(_, number)| number.is_finite())
                         .for_each(|(code, number)| *code = scale.score(*number));
+                }
+                (Code::Level { middle, breadth }, Values::Numbers(numbers)) => {
+                    written
+                        .zip(numbers)
+                        .filter(|(_, number)| number.is_finite())
+                        .for_each(|(code, number)| *code = level((number - middle) / breadth));
                 }
                 (Code::Category(known), Values::Texts { names, places }) => {
                     let coded: Vec<f32> = names.iter().map(|name| place_of(known, name)).collect();
@@ -185,7 +226,7 @@ impl Coder {
     pub(super) fn origins(&self) -> Vec<Origin> {
         let origins = self.codes.iter().map(|code| match code {
             Code::Score(scale) | Code::Shape { scale, .. } => scale.origin(),
-            Code::Category(_) | Code::Sequence => Origin::default(),
+            Code::Category(_) | Code::Level { .. } | Code::Sequence => Origin::default(),
         });
         origins.collect()
     }
@@ -194,7 +235,7 @@ impl Coder {
     pub(super) fn value(&self, column: usize, score: f32) -> Option<f64> {
         match &self.codes[column] {
             Code::Score(scale) | Code::Shape { scale, .. } => Some(scale.value(score)),
-            Code::Category(_) | Code::Sequence => None,
+            Code::Category(_) | Code::Level { .. } | Code::Sequence => None,
         }
     }
 
@@ -205,6 +246,8 @@ impl Coder {
         measured.extend(columns.map(|((code, cell), origin)| match (code, cell) {
             (_, Cell::Missing) | (Code::Sequence, _) => f32::NAN,
             (Code::Score(_), Cell::Number(number)) => origin.distance(*number),
+            (Code::Level { middle, breadth }, Cell::Number(number)) => level((number - middle) / breadth),
+            (Code::Level { .. }, Cell::Text(_)) => level(f64::MAX),
             (Code::Score(_), Cell::Text(_)) | (Code::Shape { .. }, Cell::Number(_)) => f32::INFINITY,
             (Code::Shape { shape, .. }, Cell::Text(text)) => origin.upper_distance(shape.strangeness(text, false)),
             (Code::Category(names), Cell::Text(text)) => place_of(names, text),
@@ -241,6 +284,7 @@ impl Coder {
         }
         match &self.codes[column] {
             Code::Score(scale) => format!("{}", scale.value(code)),
+            Code::Level { middle, breadth } => format!("{}", middle + breadth * unlevel(code)),
             Code::Category(names) => names
                 .get(code as usize)
                 .map_or("something never seen", String::as_str)
@@ -249,6 +293,22 @@ impl Coder {
             Code::Sequence => "a sequence".to_owned(),
         }
     }
+}
+
+/// Distances up to here count whole.
+const LEVEL_NEAR: f64 = 2.0;
+
+/// A distance, far out by its logarithm: a thousand times as far is not a thousand times as strange.
+fn level(distance: f64) -> f32 {
+    let far = (distance.abs() / LEVEL_NEAR).max(1.0);
+    (distance.clamp(-LEVEL_NEAR, LEVEL_NEAR) * (1.0 + far.ln())) as f32
+}
+
+/// The distance that a level stands for.
+fn unlevel(level: f32) -> f64 {
+    let level = f64::from(level);
+    let far = (level.abs() / LEVEL_NEAR - 1.0).max(0.0);
+    level.clamp(-LEVEL_NEAR, LEVEL_NEAR) * far.exp()
 }
 
 fn place_of(names: &[String], text: &str) -> f32 {

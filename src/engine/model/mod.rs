@@ -7,6 +7,7 @@
 //! Not here: files and their formats (`run`), per-entity state (`baseline`), series in which the order of the rows
 //! matters (`series`).
 
+mod autoencoders;
 mod characters;
 mod coder;
 mod density;
@@ -22,12 +23,15 @@ mod sequence;
 mod shape;
 pub mod table;
 mod tail;
+mod vector;
 
 pub use coder::{COLUMNS_MAX, Coder};
 pub use parameters::{Parameters, Ranges};
 pub use sequence::{Count, Sequence, State, Step, Why};
 pub use table::{Cell, Column, Labels, Table, Values};
+pub use vector::SequenceWords;
 
+use autoencoders::Autoencoders;
 use characters::Characters;
 use density::Density;
 use isolation_forest::IsolationForest;
@@ -51,6 +55,8 @@ pub enum Kind {
     Neighbours,
     /// How few random cuts set a row apart.
     IsolationForest,
+    /// How badly small nets make a row again from fewer numbers.
+    Autoencoder,
     /// Which token follows which, and how often each comes.
     Sequence,
     /// What characters texts are made of, and how they follow each other; learns from labelled rows.
@@ -67,9 +73,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Neighbours,
         Kind::IsolationForest,
+        Kind::Autoencoder,
         Kind::Sequence,
         Kind::Characters,
         Kind::RandomForest,
@@ -79,22 +86,24 @@ impl Kind {
     ];
     /// The kinds that look at all columns of a row, and learn what is normal.
     #[cfg(feature = "learning")]
-    pub const OF_ROWS: [Kind; 5] = [
+    pub const OF_ROWS: [Kind; 6] = [
         Kind::Neighbours,
         Kind::IsolationForest,
+        Kind::Autoencoder,
         Kind::KMeans,
         Kind::GaussianMixture,
         Kind::Dbscan,
     ];
     /// The kinds that look at all columns of a row, and learn what is normal.
     #[cfg(not(feature = "learning"))]
-    pub const OF_ROWS: [Kind; 2] = [Kind::Neighbours, Kind::IsolationForest];
+    pub const OF_ROWS: [Kind; 3] = [Kind::Neighbours, Kind::IsolationForest, Kind::Autoencoder];
 
     /// The name, such as `isolation_forest`.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Neighbours => "neighbours",
             Kind::IsolationForest => "isolation_forest",
+            Kind::Autoencoder => "autoencoder",
             Kind::Sequence => "sequence",
             Kind::Characters => "characters",
             Kind::RandomForest => "random_forest",
@@ -243,6 +252,7 @@ enum Learned {
     Characters(Box<Characters>),
     RandomForest(RandomForest),
     Density(Density),
+    Autoencoders(Autoencoders),
 }
 
 /// Rows as the coder wrote them: `width` codes a row, one column after the other; missing is NaN.
@@ -392,12 +402,17 @@ impl Model {
     }
 
     fn learn_coded(table: &Table, settings: &Settings) -> Result<(Model, Codes), Unfit> {
-        let (coder, mut codes) = code(table)?;
+        let (coder, codes) = code(table)?;
+        Model::learn_by(coder, codes, table, settings)
+    }
+
+    fn learn_by(coder: Coder, mut codes: Codes, table: &Table, settings: &Settings) -> Result<(Model, Codes), Unfit> {
         let learned = match settings.kind {
             Kind::Neighbours => Learned::Neighbours(Neighbours::learn(&coder, &codes, settings)),
             Kind::IsolationForest => {
                 Learned::IsolationForest(IsolationForest::learn(&coder, table, &mut codes, settings))
             }
+            Kind::Autoencoder => Learned::Autoencoders(Autoencoders::learn(&coder, &codes, settings)),
             Kind::Sequence => unreachable!("sequences are learned from as they are"),
             Kind::KMeans | Kind::GaussianMixture | Kind::Dbscan => unreachable!("densities have a way of their own"),
             kind @ (Kind::Characters | Kind::RandomForest) => return Err(Unfit::NoLabels { kind }),
@@ -415,15 +430,20 @@ impl Model {
 
     fn calibrate(&mut self, codes: &Codes) {
         let step = codes.len().div_ceil(CALIBRATION_ROWS_MAX);
-        let drawn = (0..codes.len()).step_by(step);
+        // Nets know the rows that they learned from: those that they did not see tell how strange rows are.
+        let of_unseen = matches!(self.learned, Learned::Autoencoders(_));
+        let drawn = (0..codes.len()).filter(|place| !of_unseen || autoencoders::is_unseen(*place));
+        let drawn: Vec<usize> = drawn.step_by(step).collect();
         let mut raws = vec![0.0; drawn.len()];
         if let Learned::Neighbours(_) = self.learned {
-            for (place, raw) in drawn.zip(raws.chunks_mut(1)) {
+            for (place, raw) in drawn.into_iter().zip(raws.chunks_mut(1)) {
                 self.strangeness_of_own(codes, place..place + 1, raw);
             }
         } else {
             let mut rows = Codes::new(codes.width);
-            drawn.for_each(|place| rows.codes.extend_from_slice(codes.row(place)));
+            drawn
+                .iter()
+                .for_each(|place| rows.codes.extend_from_slice(codes.row(*place)));
             self.strangeness_of_own(&rows, 0..rows.len(), &mut raws);
         }
         self.tail = Tail::of(&mut raws);
@@ -497,6 +517,7 @@ impl Model {
         match &self.learned {
             Learned::Neighbours(model) => model.blame(&codes, &mut shares, &mut typical),
             Learned::IsolationForest(model) => model.blame(&codes, &mut shares, &mut typical),
+            Learned::Autoencoders(model) => model.blame(&codes, &mut shares, &mut typical),
             Learned::Sequence(_) => {}
             Learned::Characters(model) => (shares, told) = model.blame(row, &self.coder),
             Learned::RandomForest(model) => model.blame(&codes, &mut shares, &mut typical),
@@ -531,6 +552,7 @@ impl Model {
         match &self.learned {
             Learned::Neighbours(model) => model.strangeness(codes, raws),
             Learned::IsolationForest(model) => model.strangeness(codes, raws),
+            Learned::Autoencoders(model) => model.strangeness(codes, raws),
             Learned::Sequence(_) => {}
             Learned::RandomForest(model) => model.strangeness(codes, raws),
             Learned::Density(model) => model.strangeness(codes, raws),

@@ -33,7 +33,8 @@ impl Kind {
                 parts: &[50, 100, 200, 400],
                 part_rows: &[32, 64, 128, 256],
             },
-            Kind::Sequence
+            Kind::Autoencoder
+            | Kind::Sequence
             | Kind::Characters
             | Kind::RandomForest
             | Kind::KMeans

@@ -1,12 +1,13 @@
 //! What is believed of a group's entities, and how it follows from what they say.
 
-use crate::domain::{self, Duration};
+use crate::domain::{self, Duration, VectorModel};
 use crate::engine::baseline::{
     Baseline, Category, CategoryPrior, CategorySummary, Count, CountPrior, CountSummary, Interval, IntervalPrior,
     IntervalSummary, Magnitude, MagnitudePrior, MagnitudeSummary, Quantile, QuantilePrior, QuantileSummary, Ratio,
     RatioPrior, RatioSummary, Season, SeasonSummary, Summary, TimeOfWeek, TimeOfWeekPrior, TimeOfWeekSummary,
 };
 use crate::engine::calibration::{CalibrationSummary, Calibrations};
+use crate::engine::vector::{SequencePrior, SequenceSummary, VectorPrior, VectorSummary};
 use serde::{Deserialize, Serialize};
 
 /// An entity's own spread is believed after it has been active for so long: nights differ from days, and one weekday
@@ -40,6 +41,10 @@ pub enum Prior {
     Quantile(QuantilePrior),
     /// For gaps, and how common destinations are.
     Interval(Box<IntervalPrior>, CategoryPrior),
+    /// For vectors.
+    Vector(VectorPrior),
+    /// For sequences.
+    Sequence(SequencePrior),
 }
 
 /// What a group's entities say together, for one window of one detector.
@@ -70,6 +75,10 @@ pub enum PriorVotes {
     Quantile(QuantileSummary),
     /// On gaps and destinations.
     Interval(Box<IntervalSummary>, CategorySummary),
+    /// On vectors.
+    Vector(VectorSummary),
+    /// On sequences.
+    Sequence(SequenceSummary),
 }
 
 impl Belief {
@@ -140,6 +149,8 @@ impl Prior {
                 spread,
                 weight,
             } => Prior::Quantile(QuantilePrior::new(*typical, *spread, *weight)),
+            domain::Prior::Model(VectorModel::Sequence) => Prior::Sequence(SequencePrior::default()),
+            domain::Prior::Model(model) => Prior::Vector(VectorPrior::new(*model)),
         }
     }
 
@@ -152,6 +163,8 @@ impl Prior {
             Prior::TimeOfWeek(_) => PriorVotes::TimeOfWeek(TimeOfWeekSummary::default()),
             Prior::Quantile(_) => PriorVotes::Quantile(QuantileSummary::default()),
             Prior::Interval(..) => PriorVotes::Interval(Box::default(), CategorySummary::default()),
+            Prior::Vector(_) => PriorVotes::Vector(VectorSummary::default()),
+            Prior::Sequence(_) => PriorVotes::Sequence(SequenceSummary::default()),
         }
     }
 
@@ -166,6 +179,8 @@ impl Prior {
             (Prior::Interval(own, common), PriorVotes::Interval(votes, seen)) => {
                 Prior::Interval(Box::new(Interval::prior(own, votes)), Category::prior(common, seen))
             }
+            (Prior::Vector(own), PriorVotes::Vector(votes)) => Prior::Vector(own.taught(votes)),
+            (Prior::Sequence(own), PriorVotes::Sequence(votes)) => Prior::Sequence(own.taught(votes)),
             _ => self.clone(),
         }
     }
@@ -175,6 +190,8 @@ impl PriorVotes {
     fn join_earlier(&mut self, earlier: &PriorVotes) {
         match (self, earlier) {
             (PriorVotes::Category(held), PriorVotes::Category(earlier)) => held.join_earlier(earlier),
+            // What models learn from was set apart with the earlier votes in it.
+            (PriorVotes::Vector(_), PriorVotes::Vector(_)) | (PriorVotes::Sequence(_), PriorVotes::Sequence(_)) => {}
             (held, earlier) => held.merge(earlier),
         }
     }
@@ -191,6 +208,8 @@ impl PriorVotes {
                 held.merge(other);
                 seen.merge(more);
             }
+            (PriorVotes::Vector(held), PriorVotes::Vector(other)) => held.merge(other),
+            (PriorVotes::Sequence(held), PriorVotes::Sequence(other)) => held.merge(other),
             _ => {}
         }
     }

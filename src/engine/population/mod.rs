@@ -295,6 +295,14 @@ impl Population {
         }
         self.held.recent.merge(&summary);
         self.held.recent.epochs.iter_mut().for_each(|epochs| *epochs += 1);
+        let earlier = self.held.earlier.votes.iter().flatten();
+        for (recent, earlier) in self.held.recent.votes.iter_mut().flatten().zip(earlier) {
+            match (&mut recent.prior, &earlier.prior) {
+                (PriorVotes::Vector(recent), PriorVotes::Vector(earlier)) => recent.settle(earlier, epoch),
+                (PriorVotes::Sequence(recent), PriorVotes::Sequence(earlier)) => recent.settle(earlier, epoch),
+                _ => {}
+            }
+        }
         // Half of what was counted is forgotten after about a week.
         for epochs in &mut self.held.epochs {
             *epochs = *epochs * 0.996 + 1.0;
@@ -360,13 +368,20 @@ impl Population {
         }
     }
 
+    /// How many detectors share the budget: those that have anything to judge, or all while nothing is known. Logins have
+    /// no share where only packets are seen.
+    fn at_work(&self, held: &Held) -> usize {
+        let working = held.judgements.iter().filter(|judged| **judged >= 1.0).count();
+        if working > 0 { working } else { self.detectors }
+    }
+
     /// A detector's bar: its share of the budget over the judgements expected in a day.
     fn bars(&self, held: &Held) -> Vec<f64> {
         let Budget::AlertsPerDay(alerts) = self.budget else {
             return vec![super::triage::FORMING_SURPRISE; self.detectors];
         };
         let prior = JUDGEMENTS_PER_DAY / 24.0 * JUDGEMENTS_WEIGHT;
-        let share = alerts.max(0.01) / (self.detectors + self.kinds_with_company) as f64;
+        let share = alerts.max(0.01) / (self.at_work(held) + self.kinds_with_company) as f64;
         held.judgements
             .iter()
             .zip(&held.entities)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The newest form of a summary as bytes.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 /// Epochs that are held at once, whole or in part. Beyond it the earliest is forgotten.
 const EPOCHS_MAX: usize = 4096;
 

@@ -335,6 +335,7 @@ mod tests {
             shared: false,
             regime_change: false,
             population: 0,
+            by_model: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Ballot, CategoryWatch, Growing, HoursWatch, IntervalWatch, Kept, Moment, Newcomer, Outcome, Peers, Plan, Raised,
-    RatioWatch, Sight,
+    RatioWatch, SequenceWatch, Sight, VectorWatch,
 };
 use crate::domain::Timestamp;
 use crate::engine::baseline::{Baseline, Count, Expected, Magnitude, Quantile, Scale};
@@ -27,6 +27,10 @@ pub enum Watch {
     Hours(HoursWatch),
     /// Gaps.
     Interval(IntervalWatch),
+    /// Several numbers together.
+    Vector(Box<VectorWatch>),
+    /// What comes one after the other.
+    Sequence(Box<SequenceWatch>),
 }
 
 impl Watch {
@@ -46,6 +50,8 @@ impl Watch {
             Prior::Quantile(_) => Watch::Quantile(Box::new(Growing::new(kept, plan, time))),
             Prior::TimeOfWeek(_) => Watch::Hours(HoursWatch::new(plan, time)),
             Prior::Interval(..) => Watch::Interval(IntervalWatch::new(plan, time)),
+            Prior::Vector(_) => Watch::Vector(Box::new(VectorWatch::new(plan, time))),
+            Prior::Sequence(_) => Watch::Sequence(Box::new(SequenceWatch::new(plan, time))),
         }
     }
 
@@ -60,6 +66,8 @@ impl Watch {
             Watch::Quantile(watch) => watch.slot(),
             Watch::Hours(watch) => watch.slot(),
             Watch::Interval(watch) => watch.slot(),
+            Watch::Vector(watch) => watch.slot(),
+            Watch::Sequence(watch) => watch.slot(),
         }
     }
 
@@ -121,6 +129,12 @@ impl Watch {
             (Watch::Interval(watch), Prior::Interval(prior, common)) => {
                 watch.observe(sight, plan, &about.peers(&**prior), common, ballot, outcome);
             }
+            (Watch::Vector(watch), Prior::Vector(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
+            (Watch::Sequence(watch), Prior::Sequence(prior)) => {
+                watch.observe(sight, plan, &about.peers(prior), ballot, outcome);
+            }
             _ => {}
         }
         self.vote(&mut votes.prior, outcome);
@@ -160,6 +174,12 @@ impl Watch {
                 watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
             }
             (Watch::Interval(watch), Prior::Interval(..)) => watch.settle_first(moment, plan, ballot, outcome),
+            (Watch::Vector(watch), Prior::Vector(prior)) => {
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
+            }
+            (Watch::Sequence(watch), Prior::Sequence(prior)) => {
+                watch.settle_first(moment, plan, &about.peers(prior), ballot, outcome)
+            }
             _ => true,
         };
         self.vote(&mut votes.prior, outcome);
@@ -173,6 +193,7 @@ impl Watch {
             Watch::Magnitude(watch) => watch.reconsider(),
             Watch::Quantile(watch) => watch.reconsider(),
             Watch::Ratio(_) | Watch::Category(_) | Watch::Hours(_) | Watch::Interval(_) => {}
+            Watch::Vector(_) | Watch::Sequence(_) => {}
         }
     }
 
@@ -218,6 +239,8 @@ impl Watch {
     pub fn wake(&mut self, now: Timestamp, plan: &Plan, belief: &Belief, bar: f64) -> Option<Raised> {
         match (self, &belief.prior) {
             (Watch::Ratio(watch), Prior::Ratio(prior)) => watch.wake(now, plan, &About(belief).peers(prior), bar),
+            (Watch::Vector(watch), Prior::Vector(prior)) => watch.wake(now, plan, &About(belief).peers(prior), bar),
+            (Watch::Sequence(watch), Prior::Sequence(prior)) => watch.wake(now, plan, &About(belief).peers(prior)),
             _ => None,
         }
     }
@@ -234,6 +257,8 @@ impl Watch {
             (Watch::Quantile(watch), PriorVotes::Quantile(votes)) => watch.baseline().vote(votes),
             (Watch::Hours(watch), PriorVotes::TimeOfWeek(votes)) => watch.baseline().vote(votes),
             (Watch::Interval(watch), PriorVotes::Interval(votes, seen)) => watch.vote(votes, seen),
+            (Watch::Vector(watch), PriorVotes::Vector(votes)) => watch.vote(votes),
+            (Watch::Sequence(watch), PriorVotes::Sequence(votes)) => watch.vote(votes),
             _ => {}
         }
     }

@@ -263,6 +263,7 @@ impl CategoryWatch {
                 memory: memory_name(judgement.memory),
                 context: notes.context(),
                 regime_change: false,
+                by_model: None,
             });
         }
     }
@@ -323,6 +324,7 @@ impl CategoryWatch {
             memory: memory_name(judgement.memory),
             context: fresh.notes.context(),
             regime_change: false,
+            by_model: None,
         })
     }
 

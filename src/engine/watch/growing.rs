@@ -399,6 +399,7 @@ where
             memory: memory_name(judgement.memory),
             context: self.context(),
             regime_change: false,
+            by_model: None,
         }
     }
 
@@ -519,6 +520,7 @@ where
                 memory: MemoryName::Slow,
                 context: self.context(),
                 regime_change: true,
+                by_model: None,
             });
         }
         let empty = i64::from(self.slot) - i64::from(over.slot) - 1;

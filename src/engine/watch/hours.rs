@@ -119,6 +119,7 @@ impl HoursWatch {
                 memory: memory_name(judgement.memory),
                 context: notes.context(),
                 regime_change: false,
+                by_model: None,
             });
         }
         self.baseline.learn(prior, Scale::ONE, sight.hour_of_week, &plan.decay);

@@ -165,6 +165,7 @@ impl IntervalWatch {
             memory: memory_name(judgement.memory),
             context,
             regime_change: false,
+            by_model: None,
         });
     }
 

@@ -13,8 +13,10 @@ mod hours;
 mod interval;
 mod newcomer;
 mod ratio;
+mod sequence;
 mod silence;
 mod total;
+mod vector;
 
 pub use any::Watch;
 pub use category::CategoryWatch;
@@ -23,12 +25,18 @@ pub use hours::HoursWatch;
 pub use interval::IntervalWatch;
 pub use newcomer::{Newcomer, Newcomers};
 pub use ratio::RatioWatch;
+pub use sequence::SequenceWatch;
 pub use total::Kept;
+pub use vector::VectorWatch;
 
 use super::baseline::{self, Decay, Season, SeasonSummary};
 use super::calibration::{Calibration, CalibrationSummary, Calibrations};
 use super::population::EPOCH_SECONDS;
-use crate::domain::{Context, Definition, Duration, Entity, Event, Expected, Field, MemoryName, NormalIf, Timestamp};
+use super::vector::Glimpse;
+use crate::domain::{
+    ByModel, Context, Definition, Duration, Entity, Event, Expected, Feature, Field, Measure, MemoryName, NormalIf,
+    Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use total::Total;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -111,6 +119,10 @@ pub struct Plan {
     pub target: Vec<Field>,
     /// Fields that alerts name.
     pub related: Vec<Field>,
+    /// Of a vector, its features.
+    pub features: Vec<Feature>,
+    /// Of a sequence, the fields that make a token.
+    pub sequence: Vec<Field>,
 }
 
 impl Plan {
@@ -149,7 +161,20 @@ impl Plan {
             session_gap: definition.session_gap,
             target: definition.target.clone(),
             related,
+            features: match &definition.measure {
+                Measure::Vector(features) => features.clone(),
+                _ => Vec::new(),
+            },
+            sequence: match &definition.measure {
+                Measure::Sequence(fields) => fields.clone(),
+                _ => Vec::new(),
+            },
         }
+    }
+
+    /// Whether windows are compared as wholes, so that one that was seen in part can't be judged.
+    pub(super) fn is_of_whole_windows(&self) -> bool {
+        !self.features.is_empty() || !self.sequence.is_empty()
     }
 
     /// The number of the window that holds a moment.
@@ -264,6 +289,8 @@ pub struct Sight<'a> {
     pub amount: f64,
     /// Whether the event is a hit, for ratios.
     pub hit: bool,
+    /// What each feature of a vector sees of the event.
+    pub glimpses: &'a [Glimpse],
     /// The hash of the watch's entity.
     pub entity: u64,
     /// The hour of the week, 0 to 167, Monday's first hour first, in the site's time zone.
@@ -317,6 +344,8 @@ pub struct Raised {
     pub context: Context,
     /// Whether the history has agreed on a new level.
     pub regime_change: bool,
+    /// What a model says of a vector.
+    pub by_model: Option<ByModel>,
 }
 
 /// What one observation brought about.
@@ -387,6 +416,16 @@ impl Notes {
         }
         if context.related.len() < Context::RELATED_MAX {
             relate(context, event, plan);
+        }
+    }
+
+    /// Counts an event that is not worth more.
+    pub(super) fn count(&mut self, sight: &Sight<'_>, late: bool) {
+        if let Some(context) = &mut self.0 {
+            context.events += 1;
+            context.late += u64::from(late);
+            context.loss = context.loss.max(sight.loss);
+            context.end = context.end.max(sight.event.time());
         }
     }
 

@@ -106,6 +106,7 @@ impl RatioWatch {
             memory: memory_name(judgement.memory),
             context: self.notes.context(),
             regime_change: false,
+            by_model: None,
         })
     }
 

@@ -103,6 +103,7 @@ where
                 ..Context::default()
             },
             regime_change: false,
+            by_model: None,
         };
         self.silence_rung = if surprise >= bar { SAID } else { rung };
         Some(raised)

@@ -1,7 +1,7 @@
 //! Records of the topic of findings: what a partition has found, and how far it has come.
 
 use super::{Unreadable, VERSION};
-use crate::domain::{Finding, Passed};
+use crate::domain::{Finding, Passed, earlier};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,10 @@ pub fn read_finding(value: Option<&[u8]>) -> Result<FindingRecord, Unreadable> {
         (Some(passed), None, None) => Ok(FindingRecord::Passed { partition, passed }),
         (None, Some(words), Some(exact)) => {
             let exact = BASE64.decode(exact).map_err(|_| Unreadable::BadJson)?;
-            let finding = postcard::from_bytes(&exact).map_err(|_| Unreadable::Impossible)?;
+            // One of before has no field for models at its end.
+            let finding = postcard::from_bytes(&exact)
+                .or_else(|_| earlier::reading(earlier::VECTORS - 1, || postcard::from_bytes(&exact)))
+                .map_err(|_| Unreadable::Impossible)?;
             Ok(FindingRecord::Finding {
                 partition,
                 detector: words.detector,
@@ -116,7 +119,7 @@ pub fn read_finding(value: Option<&[u8]>) -> Result<FindingRecord, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Context, Entity, Expected, MemoryName, NormalIf, Timestamp};
+    use crate::domain::{ByModel, Context, Entity, Expected, FeatureSeen, MemoryName, NormalIf, Timestamp};
 
     fn finding() -> Finding {
         Finding {
@@ -141,6 +144,16 @@ mod tests {
             shared: false,
             regime_change: false,
             population: 7,
+            by_model: Some(ByModel {
+                epoch: 494_000,
+                features: vec![FeatureSeen {
+                    feature: 2,
+                    seen: 40.0,
+                    typical: 1.5,
+                    share: 0.8,
+                }],
+                text: "b behind a".to_owned(),
+            }),
         }
     }
 
