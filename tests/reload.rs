@@ -88,7 +88,7 @@ fn a_change_tells_the_same_whenever_the_process_is_killed_around_it() {
     let calm = told_over_a_change("reload-calm", CHANGE, |service, _| {
         reload(&service);
         assert!(service.said().contains(
-            "21 detectors go on with what they learned; these have ended: source_password_spray, user_unusual_hour"
+            "28 detectors go on with what they learned; these have ended: source_password_spray, user_unusual_hour"
         ));
         service
     });
