@@ -47,6 +47,7 @@ const NOT_SHOWN: &[(&str, &str)] = &[
     ("user_file_access_outlier", "failed"),
     ("user_file_access_outlier", "reads"),
     ("user_file_access_outlier", "deletes"),
+    ("user_file_access_outlier", "changes"),
     ("user_host_fan_out", "selection"),
     ("user_new_source", "selection"),
     ("user_new_source", "local"),

@@ -324,8 +324,9 @@ impl Partition {
         while let Some(Reverse(wake)) = self.wakes.peek().copied().filter(|Reverse(wake)| wake.at <= to) {
             self.wakes.pop();
             let plan = &program.plans[usize::from(wake.plan)];
-            // What was measured in a part of its window only does not compare with whole ones.
-            if wake.at > silence_until && (wake.silence || plan.is_of_whole_windows()) {
+            // Where the input ends, what was measured in a part of its window only does not compare with whole ones.
+            let is_cut = silence_until == Timestamp::MIN && plan.is_of_whole_windows();
+            if is_cut || wake.silence && wake.at > silence_until {
                 continue;
             }
             let Some(row) = self.tables[usize::from(wake.kind)].row_mut(wake.row) else {
